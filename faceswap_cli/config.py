@@ -1,0 +1,307 @@
+"""Every setting of the program: its name, unit, range and default. Nothing is set elsewhere.
+
+The flags of the command line, the keys of the TOML files and the lines of `--help` are all
+made from these classes. Precedence: default < --config FILE or preset < config.toml of the
+workspace < flag.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from faceswap_cli.errors import ConfigError
+
+FaceTypeName = Literal["half", "mid_full", "full", "whole_face", "head"]
+FACE_TYPE_ORDER: tuple[FaceTypeName, ...] = ("half", "mid_full", "full", "whole_face", "head")
+DeviceName = Literal["auto", "cpu", "cuda"]
+_FACE = r"^(largest|all|track \d{1,6})$"
+_RATE = r"^\d{1,6}(/\d{1,6})?$"
+_SPAN = r"^$|^\d*\.?\d*-\d*\.?\d*$"
+
+
+class Section(BaseModel):
+    """Frozen, and closed: a misspelt key is an error, never a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputConfig(Section):
+    """Which part of the two inputs is used."""
+
+    src_span: str = Field(
+        "", pattern=_SPAN, description="Part of the src video, seconds: 2.5-9, 10-, -9; empty: all."
+    )
+    dst_span: str = Field(
+        "", pattern=_SPAN, description="Part of the dst video, seconds: 2.5-9, 10-, -9; empty: all."
+    )
+    picture_rate: str = Field(
+        "25",
+        pattern=_RATE,
+        description="Pictures a second of a folder of pictures: 25, 30000/1001.",
+    )
+
+    @property
+    def rate(self) -> Fraction:
+        """picture_rate as a number."""
+        return Fraction(self.picture_rate)
+
+    @field_validator("picture_rate")
+    @classmethod
+    def _rate_is_a_number(cls, value: str) -> str:
+        top, _, bottom = value.partition("/")
+        if int(top) == 0 or (bottom and int(bottom) == 0):
+            raise ValueError("a rate must be above zero")
+        return value
+
+
+class ExtractConfig(Section):
+    """How faces are found and cut out."""
+
+    side: Literal["both", "src", "dst"] = Field("both", description="Which input to extract from.")
+    landmarker: Literal["auto", "mesh", "fan"] = Field(
+        "auto",
+        description="mesh: inside the package; fan: face-alignment, better on profiles; "
+        "auto: fan on CUDA when its weights are there.",
+    )
+    face_type: FaceTypeName = Field("whole_face", description="How much of the head a crop shows.")
+    size_px: int = Field(512, ge=64, le=2048, multiple_of=16, description="Side of a crop, pixels.")
+    format: Literal["jpg", "png"] = Field("jpg", description="Of the aligned pictures.")
+    jpeg_quality: int = Field(95, ge=50, le=100, description="Of a jpg, always 4:4:4.")
+    min_score: float = Field(0.5, ge=0, le=1, description="Weaker detections are dropped.")
+    min_face_px: int = Field(24, ge=8, le=4096, description="Shorter side of the face box, pixels.")
+    max_faces: int = Field(0, ge=0, le=1000, description="Largest faces kept a frame; 0: all.")
+    overlay: bool = Field(False, description="Also draw landmarks into aligned_debug/.")
+    batch_frames: int = Field(8, ge=1, le=256, description="Frames that go through at once.")
+    device: DeviceName = Field("auto", description="Where the networks run.")
+
+
+class TrainConfig(Section):
+    """What is trained, and for how long."""
+
+    model: Literal["df", "liae"] = Field(
+        "liae", description="df keeps more of the src face, liae more of the dst light and pose."
+    )
+    options: str = Field(
+        "ud",
+        pattern=r"^u?d?t?c?$",
+        description="u: normalised code, d: half the cost, t: more detail, c: cosine activation.",
+    )
+    resolution: int = Field(128, ge=16, le=640, multiple_of=16, description="Of the model, pixels.")
+    face_type: FaceTypeName = Field("full", description="What the model sees of the head.")
+    ae_dims: int = Field(256, ge=8, le=1024, description="Width of the bottleneck.")
+    e_dims: int = Field(64, ge=4, le=256, multiple_of=2, description="Width of the encoder.")
+    d_dims: int = Field(64, ge=4, le=256, multiple_of=2, description="Width of the decoders.")
+    d_mask_dims: int = Field(22, ge=2, le=256, multiple_of=2, description="Of the mask decoders.")
+    iterations: int = Field(200_000, ge=1, le=10_000_000, description="Length of the training.")
+    hours: float = Field(0.0, ge=0, le=10_000, description="Stop after so many hours; 0: no limit.")
+    batch_size: int = Field(8, ge=1, le=512, description="Faces of each side an iteration.")
+    learning_rate: float = Field(2e-4, gt=0, le=0.1, description="Peak step of AdamW.")
+    warmup: int = Field(100, ge=0, le=1_000_000, description="Iterations until the peak.")
+    final_rate: float = Field(0.05, ge=0, le=1, description="Last rate, as a share of the peak.")
+    clip_norm: float = Field(1.0, ge=0, le=1000, description="Of the gradient; 0: no clipping.")
+    ema_half_life: float = Field(
+        200, ge=0, le=1_000_000, description="Of the averaged weights, iterations; 0: no average."
+    )
+    dssim: float = Field(10.0, ge=0, le=1000, description="Weight of the structure loss.")
+    mse: float = Field(10.0, ge=0, le=1000, description="Weight of the colour loss.")
+    mask: float = Field(10.0, ge=0, le=1000, description="Weight of the mask loss.")
+    warp: float = Field(1.0, ge=0, le=2, description="Strength of the random warp; 0: none.")
+    warp_until: float = Field(
+        0.7, ge=0, le=1, description="Share of the iterations with warp; the rest sharpens."
+    )
+    src_flip: bool = Field(False, description="Mirror src faces at random.")
+    dst_flip: bool = Field(True, description="Mirror dst faces at random.")
+    colour_shift: float = Field(
+        0.05, ge=0, le=0.5, description="Random shift of brightness, contrast and hue."
+    )
+    mask_grow: float = Field(
+        3.0, ge=-20, le=20, description="Learn this much more than the hull, % of the face."
+    )
+    save_every: int = Field(500, ge=1, le=1_000_000, description="Between checkpoints, iterations.")
+    preview_every: int = Field(500, ge=1, le=1_000_000, description="Between previews, iterations.")
+    keep_checkpoints: int = Field(2, ge=1, le=1000, description="Newest checkpoints kept.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware computes it, else fp32."
+    )
+    device: DeviceName = Field("auto", description="Where it trains.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same run.")
+
+
+class MergeConfig(Section):
+    """How the new face is put into the frame."""
+
+    face: str = Field(
+        "largest", pattern=_FACE, description="Which face of dst: largest, all, or 'track N'."
+    )
+    mask: Literal["hull*learned", "hull", "learned"] = Field(
+        "hull*learned", description="Where the new face is painted."
+    )
+    grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
+    erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")
+    feather: float = Field(8.0, ge=0, le=50, description="Width of its soft edge, % of the face.")
+    colour: Literal["rct", "none"] = Field(
+        "rct", description="rct: mean and spread of the dst colours (Reinhard), inside the mask."
+    )
+    sharpen: float = Field(0.0, ge=0, le=5, description="Unsharp mask on the new face; 0: none.")
+    format: Literal["png", "jpg"] = Field("png", description="Of the merged frames; png is exact.")
+    jpeg_quality: int = Field(98, ge=50, le=100, description="Of a jpg, always 4:4:4.")
+    batch_faces: int = Field(8, ge=1, le=256, description="Faces that go through at once.")
+    device: DeviceName = Field("auto", description="Where the model runs.")
+
+
+class VideoConfig(Section):
+    """How the frames become a video."""
+
+    codec: Literal["h264", "h265"] = Field("h264", description="Of the picture.")
+    crf: int = Field(16, ge=0, le=51, description="Quality: 0 is lossless, 51 is worst.")
+    container: Literal["mp4", "mkv", "mov"] = Field("mp4", description="Suffix of result.")
+    sound: bool = Field(True, description="Take the sound of the dst video along.")
+
+
+class Config(Section):
+    """One section per stage; a stage is given its own section and no other."""
+
+    input: InputConfig = InputConfig()
+    extract: ExtractConfig = ExtractConfig()
+    train: TrainConfig = TrainConfig()
+    merge: MergeConfig = MergeConfig()
+    video: VideoConfig = VideoConfig()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        shown, seen = self.extract.face_type, self.train.face_type
+        if FACE_TYPE_ORDER.index(seen) > FACE_TYPE_ORDER.index(shown):
+            raise ValueError(
+                f"train.face_type={seen} shows more than extract.face_type={shown}: "
+                "there would be nothing to learn beyond the border"
+            )
+        step = 32 if set(self.train.options) & set("dt") else 16
+        if self.train.resolution % step:
+            raise ValueError(
+                f"train.resolution={self.train.resolution} must be a multiple of {step}"
+                f" with train.options={self.train.options}"
+            )
+        return self
+
+
+def shipped(folder: str) -> Path:
+    """Return a folder that ships with the package: configs or workspace_template."""
+    inside = Path(str(files("faceswap_cli"))) / folder
+    return inside if inside.is_dir() else Path(__file__).parent.parent / folder
+
+
+def presets() -> list[str]:
+    """Return the names of the shipped config files."""
+    return sorted(path.stem for path in shipped("configs").glob("*.toml"))
+
+
+def find_preset(name: str) -> Path:
+    """Return the file of `--config NAME`: a path, or the name of a shipped one.
+
+    Raises:
+        ConfigError: Neither; names the nearest preset.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    preset = shipped("configs") / f"{name}.toml"
+    if name in presets():
+        return preset
+    near = get_close_matches(name, presets(), n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(
+        f"no config file and no preset is called {name!r}",
+        seen_in="--config",
+        fix=f"{hint}presets: {', '.join(presets())}; or give the path of a TOML file",
+    )
+
+
+def load_config(
+    *sources: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None
+) -> Config:
+    """Merge the files and the flags, each over the one before, and validate the result.
+
+    Args:
+        sources: TOML files; those that are None or do not exist are passed over.
+        flags: Values by section and key; they win.
+
+    Raises:
+        ConfigError: A file cannot be parsed, a key is unknown, or a value is out of range:
+            all of them at once, each with its key, value and range.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    origin: dict[str, str] = {}
+    for path in sources:
+        if path is not None and path.is_file():
+            _merge(values, origin, _parse(path), str(path))
+    given = {name: keys for name, keys in (flags or {}).items() if keys}
+    _merge(values, origin, given, "command line")
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, origin) from error
+
+
+def section_toml(name: str, section: Section) -> str:
+    """Return a section as TOML text, as it is printed and saved beside what it made."""
+    lines = [f"[{name}]"]
+    for key, value in section.model_dump().items():
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+        lines.append(f"{key} = {_quoted(value) if isinstance(value, str) else text}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"not valid TOML: {error}", seen_in=path, fix="mend that line") from error
+
+
+def _merge(
+    values: dict[str, dict[str, Any]], origin: dict[str, str], over: Mapping[str, Any], source: str
+) -> None:
+    for name, keys in over.items():
+        if not isinstance(keys, Mapping):
+            raise ConfigError(
+                f"key {name!r} stands outside of a section",
+                seen_in=source,
+                fix=f"put it under one of {', '.join(f'[{s}]' for s in Config.model_fields)}",
+            )
+        values.setdefault(name, {}).update(keys)
+        origin[name] = source
+        origin.update({f"{name}.{key}": source for key in keys})
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str]) -> ConfigError:
+    lines, places = [], []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        seen = f", got {item['input']!r}" if key else ""
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "there is no such setting" + _near(item["loc"])
+        lines.append(f"  {key or 'settings'}: {message}{seen}")
+        places.append(origin.get(key, ""))
+    count = len(lines)
+    return ConfigError(
+        f"{count} setting{'s' if count > 1 else ''} cannot be used:\n" + "\n".join(lines),
+        seen_in=", ".join(sorted(set(filter(None, places)))) or "the settings together",
+        fix="`faceswap-cli STAGE --help` lists every setting with its unit and range",
+    )
+
+
+def _near(where: tuple[int | str, ...]) -> str:
+    section = Config.model_fields.get(str(where[0])) if len(where) > 1 else None
+    names = type(section.default).model_fields if section else Config.model_fields
+    near = get_close_matches(str(where[-1]), list(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

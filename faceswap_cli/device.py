@@ -1,0 +1,64 @@
+"""Which device, and which precision: chosen once, and said."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from faceswap_cli.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where networks run."""
+
+    name: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def place(self) -> torch.device:
+        """The device as torch's own type."""
+        return torch.device(self.name)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks run at this precision."""
+        return torch.autocast(
+            self.name, dtype=torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=True
+        )
+
+    def __str__(self) -> str:
+        model = torch.cuda.get_device_name() if self.name == "cuda" else "CPU"
+        threads = f", {torch.get_num_threads()} threads" if self.name == "cpu" else ""
+        return f"{model}{threads}, {self.precision}"
+
+
+def choose_device(name: str, precision: str = "auto") -> Device:
+    """Return the device that was asked for; `auto` takes CUDA where there is one.
+
+    Args:
+        name: auto, cpu or cuda.
+        precision: auto, fp32 or bf16. auto is bf16 only where the hardware computes it.
+
+    Raises:
+        DeviceError: CUDA was asked for and is not there: never a silent CPU.
+    """
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise DeviceError(
+            "CUDA was asked for, and torch finds no CUDA device",
+            seen_in=f"torch {torch.__version__}, built for CUDA {torch.version.cuda}",
+            fix="mend the driver (`faceswap-cli doctor` tells more), or use --device cpu",
+        )
+    chosen: Literal["cpu", "cuda"] = "cuda" if there and name != "cpu" else "cpu"
+    if precision == "auto":
+        precision = "bf16" if computes_bf16(chosen) else "fp32"
+    return Device(chosen, "bf16" if precision == "bf16" else "fp32")
+
+
+def computes_bf16(name: str) -> bool:
+    """Tell whether the hardware multiplies bf16 itself: else bf16 is slower than fp32."""
+    if name == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    avx = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(amx()) or bool(avx())

@@ -1,0 +1,1 @@
+"""What is known about a face, and the folder of pictures that keeps it."""

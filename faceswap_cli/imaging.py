@@ -1,0 +1,80 @@
+"""Image files and pixel types. BGR and rounding are dealt with here and nowhere else."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceswap_cli.errors import MediaError
+from faceswap_cli.files import write_atomic
+from faceswap_cli.types import FloatImage, GreyImage, RgbImage
+
+
+def decode_image(data: bytes, name: object) -> RgbImage:
+    """Decode an encoded image as (H, W, 3), or raise MediaError that names it."""
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if bgr is None:
+        raise MediaError("damaged, or not a picture", seen_in=name, fix="delete it or replace it")
+    return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def read_image(path: Path) -> RgbImage:
+    """Read an image file as (H, W, 3), or raise MediaError that names it."""
+    return decode_image(_read_bytes(path), path)
+
+
+def read_grey(path: Path) -> GreyImage:
+    """Read an image file as (H, W), or raise MediaError that names it."""
+    data = _read_bytes(path)
+    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    if grey is None:
+        raise MediaError("damaged, or not a picture", seen_in=path, fix="delete it or replace it")
+    return np.asarray(grey, np.uint8)
+
+
+def encode_image(
+    image: RgbImage | GreyImage, suffix: str, *, jpeg_quality: int = 95, png_level: int = 1
+) -> bytes:
+    """Encode an image as a file of that suffix: .png lossless, .jpg 4:4:4.
+
+    Args:
+        image: (H, W, 3) or (H, W).
+        suffix: ".png" or ".jpg".
+        jpeg_quality: 1 to 100.
+        png_level: zlib's, 0 to 9. Level 1 costs a third of the time of 6 for 10 % more bytes.
+    """
+    options = {
+        ".png": [cv2.IMWRITE_PNG_COMPRESSION, png_level],
+        ".jpg": [
+            cv2.IMWRITE_JPEG_QUALITY,
+            jpeg_quality,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ],
+    }[suffix]
+    bgr = image[..., ::-1] if image.ndim == 3 else image
+    _, data = cv2.imencode(suffix, bgr, options)
+    return bytes(data)
+
+
+def write_image(path: Path, image: RgbImage | GreyImage, *, jpeg_quality: int = 95) -> None:
+    """Write an image file in one step; its suffix names the format."""
+    write_atomic(path, encode_image(image, path.suffix, jpeg_quality=jpeg_quality))
+
+
+def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Convert 0..1 to 0..255, rounding: a bare astype darkens by half a level."""
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), np.uint8)
+
+
+def to_float(image: NDArray[np.uint8]) -> FloatImage:
+    """Convert 0..255 to 0..1."""
+    return image.astype(np.float32) / np.float32(255.0)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"cannot be read: {error.strerror}", seen_in=path) from error

@@ -1,0 +1,95 @@
+"""What each command does around its stage: settings in, report and exit code out."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceswap_cli.errors import MediaError
+from faceswap_cli.options import given_flags
+
+if TYPE_CHECKING:
+    from faceswap_cli.config import Config
+    from faceswap_cli.workspace import StageReport, Workspace
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of a command that runs stages."""
+
+    root: Path
+    preset: str | None
+    as_json: bool
+    quiet: bool
+    redo: bool = False
+
+    def run(self, *stages: str) -> None:
+        """Run the stages on the workspace, print their reports, and leave with an exit code."""
+        from faceswap_cli.chain import run_stage
+        from faceswap_cli.workspace import Workspace
+
+        workspace = Workspace.open(self.root)
+        config = self.settings(workspace)
+        reports: list[StageReport] = []
+        for name in stages:
+            reports += run_stage(name, workspace, config, announce=self.announce, redo=self.redo)
+        self.report(reports, name=stages[0] if len(stages) == 1 else "run")
+
+    def settings(self, workspace: "Workspace") -> "Config":
+        """Return the resolved settings: default < --config < config.toml < flag."""
+        from faceswap_cli.config import find_preset, load_config
+
+        if self.quiet:
+            from faceswap_cli.progress import be_quiet
+
+            be_quiet()
+        _show_log(logging.WARNING if self.quiet else logging.INFO)
+        preset = find_preset(self.preset) if self.preset is not None else None
+        flags = given_flags(click.get_current_context())
+        return load_config(preset, workspace.config, flags=flags)
+
+    def announce(self, settings: str) -> None:
+        """Print the settings of a stage on stderr."""
+        if not self.quiet:
+            click.echo(settings, err=True)
+
+    def report(self, reports: "list[StageReport]", *, name: str) -> None:
+        """Print what was done; leave with MediaError's exit code if an item failed."""
+        if self.as_json:
+            print_json(_as_one(reports, name))
+        else:
+            click.echo("\n".join(report.summary() for report in reports))
+        if any(report.failed for report in reports):
+            click.get_current_context().exit(MediaError.exit_code)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _as_one(reports: "list[StageReport]", name: str) -> dict[str, Any]:
+    """Return reports as one object: extract has one for each side, run one for each stage."""
+    parts = [report.as_json() for report in reports]
+    if name == "extract":
+        return {"stage": name, "sides": parts}
+    return parts[0] if len(parts) == 1 else {"stage": name, "stages": parts}
+
+
+class _Stderr(logging.Handler):
+    """Writes to what is stderr at the time, which is not always what it was at the start."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.capitalize()}: "
+        click.echo(prefix + self.format(record), err=True)
+
+
+def _show_log(level: int) -> None:
+    log = logging.getLogger("faceswap_cli")
+    log.setLevel(level)
+    if not any(isinstance(handler, _Stderr) for handler in log.handlers):
+        log.addHandler(_Stderr())

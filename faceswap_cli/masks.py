@@ -1,0 +1,99 @@
+"""Masks of a face, from its landmarks: pure pixel code."""
+
+import cv2
+import numpy as np
+
+from faceswap_cli.types import FloatImage, GreyImage, Points
+
+# The hulls whose union is the face, as index lists into the 68 landmarks: jaw halves,
+# brow to jaw, and nose. One convex hull of all points would swallow the background beside
+# a turned nose. Same partition as DeepFaceLab's, so that its users find their masks.
+_HULLS = (
+    (*range(0, 9), 17),
+    (*range(8, 17), 26),
+    (17, 18, 19, 8),
+    (24, 25, 26, 8),
+    (19, 20, 21, 22, 23, 24, 8),
+    (17, 18, 19, 20, 21, 27, 31, 32, 33, 34, 35, 8),
+    (22, 23, 24, 25, 26, 27, 31, 32, 33, 34, 35, 8),
+    (27, 28, 29, 30, 31, 32, 33, 34, 35),
+)
+_SUBPIXEL_BITS = 4
+
+
+def raise_brows(landmarks: Points, *, amount: float = 1.0) -> Points:
+    """Push the brows outwards, so that a hull holds them whole and some forehead.
+
+    Args:
+        landmarks: (68, 2), any pixels.
+        amount: 0 leaves them; 1 moves each brow point away from the lid below it by half
+            their distance.
+    """
+    points = landmarks.copy()
+    for brows, lid, ear in (
+        (range(17, 22), (36, 37, 38, 39), 0),
+        (range(22, 27), (42, 43, 44, 45), 16),
+    ):
+        corner = lid[0] if ear == 0 else lid[-1]
+        outer = (points[corner] + (points[corner] + points[ear]) / 2.0) / 2.0
+        inner = [points[i] for i in lid]
+        line = [outer, *inner] if ear == 0 else [*inner, outer]
+        for brow, below in zip(brows, line, strict=True):
+            points[brow] = points[brow] + 0.5 * amount * (points[brow] - below)
+    return points
+
+
+def hull_mask(landmarks: Points, size_wh: tuple[int, int], *, brows: float = 1.0) -> GreyImage:
+    """Draw the face as the union of the hulls of its parts.
+
+    Args:
+        landmarks: (68, 2), pixels of the picture.
+        size_wh: Of the picture, pixels.
+        brows: See raise_brows.
+
+    Returns:
+        (height, width), 255 inside, 0 outside, the edge anti-aliased.
+    """
+    width, height = size_wh
+    mask = np.zeros((height, width), np.uint8)
+    points = raise_brows(landmarks, amount=brows)
+    fixed = np.rint(np.clip(points, -1e5, 1e5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    for hull in _HULLS:
+        outline = cv2.convexHull(fixed[list(hull)].reshape(-1, 1, 2))
+        part = np.zeros_like(mask)
+        cv2.fillConvexPoly(part, outline, color=255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
+        mask = np.maximum(mask, part)
+    return mask
+
+
+def erode(mask: FloatImage, *, amount_px: float) -> FloatImage:
+    """Shrink a mask by so many pixels; a negative amount grows it.
+
+    Args:
+        mask: (H, W), 0..1.
+        amount_px: Less than half a pixel leaves it as it is.
+    """
+    radius = round(abs(amount_px))
+    if radius == 0:
+        return mask
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    if amount_px > 0:
+        # What lies beyond the picture counts as outside: a mask must not end at its border.
+        return np.asarray(
+            cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)), np.float32
+        )
+    return np.asarray(cv2.dilate(mask, kernel), np.float32)
+
+
+def feather(mask: FloatImage, *, width_px: float) -> FloatImage:
+    """Soften the edge of a mask inwards and outwards over so many pixels.
+
+    Args:
+        mask: (H, W), 0..1.
+        width_px: From where the edge begins to fade to where it has gone, pixels.
+    """
+    sigma = width_px / 4.0  # 95 % of the fade lies within 4 sigma
+    if sigma < 0.1:
+        return mask
+    blurred = cv2.GaussianBlur(mask, ksize=(0, 0), sigmaX=sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)

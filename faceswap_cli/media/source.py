@@ -1,0 +1,194 @@
+"""Footage: a video, or a folder of pictures."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from faceswap_cli.errors import MediaError
+from faceswap_cli.media.colour import BT709, LIMITED_RANGE, ColourTags
+from faceswap_cli.media.pictures import (
+    PICTURE_RATE,
+    BadFrame,
+    list_pictures,
+    picture_times,
+    read_picture,
+    read_picture_frames,
+)
+from faceswap_cli.media.reader import (
+    Frame,
+    FrameTime,
+    Losses,
+    VideoInfo,
+    probe_video,
+    read_frames,
+    read_times,
+)
+from faceswap_cli.media.span import Span
+
+FINGERPRINT_DIGITS = 16
+# A video made of pictures; limited range is what every player expects.
+PICTURE_COLOUR = ColourTags(matrix=BT709, range=LIMITED_RANGE, primaries=BT709, transfer=BT709)
+
+
+class Source(Protocol):
+    """Footage that can be read frame by frame, as often as one likes."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """Size, rate and colour."""
+
+    @property
+    def span(self) -> Span:
+        """The part of it that is read."""
+
+    @property
+    def losses(self) -> Losses:
+        """What the last `frames()` could not decode, once it has ended."""
+
+    @property
+    def num_frames_hint(self) -> int | None:
+        """About how many frames there are in the span, for progress bars."""
+
+    def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
+        """Yield the frames of the span in order; `wanted` is asked by index."""
+
+    def times(self) -> list[FrameTime]:
+        """Return when each frame of the span is shown."""
+
+    def frame_name(self, index: int) -> str:
+        """Return the name, without suffix, of what is made from a frame."""
+
+    def fingerprint(self) -> str:
+        """Return a short hash that changes when the footage or the span does."""
+
+
+@dataclass
+class VideoSource:
+    """A video file."""
+
+    info: VideoInfo
+    span: Span
+    losses: Losses = field(default_factory=Losses)
+
+    @property
+    def num_frames_hint(self) -> int | None:
+        """What the header claims, cut to the span."""
+        info, span = self.info, self.span
+        if info.duration_s is None:
+            return info.num_frames_hint
+        num_frames = info.num_frames_hint or round(info.duration_s * info.average_rate)
+        end_s = info.duration_s if span.end_s is None else min(span.end_s, info.duration_s)
+        share = (end_s - span.start_s) / info.duration_s if info.duration_s else Fraction(1)
+        return max(0, round(num_frames * share))
+
+    def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
+        """Yield the frames; those that do not decode are left out and counted in `losses`."""
+        self.losses.clear()
+        yield from read_frames(self.info.path, span=self.span, wanted=wanted, losses=self.losses)
+
+    def times(self) -> list[FrameTime]:
+        """Return when each frame is shown; decodes the span."""
+        return read_times(self.info.path, self.span)
+
+    def frame_name(self, index: int) -> str:
+        """Return the index with six digits."""
+        return f"{index:06d}"
+
+    def fingerprint(self) -> str:
+        """Hash name, size, time of change and span; the content is not read."""
+        seen = self.info.path.stat()
+        return _hash(self.info.path.name, seen.st_size, seen.st_mtime_ns, self.span)
+
+
+@dataclass
+class PictureSource:
+    """A folder of pictures; its list is made once, when it is opened."""
+
+    info: VideoInfo
+    span: Span
+    paths: list[Path]
+    losses: Losses = field(default_factory=Losses)
+
+    def __post_init__(self) -> None:
+        self._num_of_stem = Counter(path.stem for path in self.paths)
+
+    @property
+    def num_frames_hint(self) -> int | None:
+        """The exact number."""
+        return len(self.times())
+
+    def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
+        """Yield the pictures, or a BadFrame for each that does not decode."""
+        return read_picture_frames(self.paths, span=self.span, wanted=wanted)
+
+    def times(self) -> list[FrameTime]:
+        """Return the nominal times."""
+        return picture_times(len(self.paths), span=self.span, rate=PICTURE_RATE)
+
+    def frame_name(self, index: int) -> str:
+        """Return the stem of the picture's name; with its suffix if two have the same stem."""
+        path = self.paths[math.ceil(self.span.start_s * PICTURE_RATE) + index]
+        is_unique = self._num_of_stem[path.stem] == 1
+        return path.stem if is_unique else f"{path.stem}_{path.suffix[1:]}"
+
+    def fingerprint(self) -> str:
+        """Hash the names and sizes, and the span."""
+        return _hash(*((path.name, path.stat().st_size) for path in self.paths), self.span)
+
+
+def open_source(path: Path, span: Span | None = None) -> Source:
+    """Return the footage at `path`: a video file, or a folder of pictures.
+
+    Raises:
+        MediaError: It is neither, or nothing in it can be decoded.
+    """
+    if path.is_dir():
+        return _open_pictures(path, span or Span())
+    return VideoSource(probe_video(path), span or Span())
+
+
+def _open_pictures(folder: Path, span: Span) -> PictureSource:
+    paths = list_pictures(folder)
+    if not picture_times(len(paths), span=span, rate=PICTURE_RATE):
+        raise MediaError(
+            f"{len(paths)} pictures, none of them in the span {span}",
+            seen_in=folder,
+            fix=f"a span of pictures counts {PICTURE_RATE} of them a second",
+        )
+    info = VideoInfo(
+        path=folder,
+        size_wh=_size_of_first(paths, folder),
+        time_base=1 / PICTURE_RATE,
+        average_rate=PICTURE_RATE,
+        rotation_deg=0,
+        colour=PICTURE_COLOUR,
+        num_frames_hint=len(paths),
+        duration_s=len(paths) / PICTURE_RATE,
+        has_sound=False,
+        codec="pictures",
+    )
+    return PictureSource(info, span, paths)
+
+
+def _size_of_first(paths: list[Path], folder: Path) -> tuple[int, int]:
+    """Return the size of the first picture that decodes."""
+    for path in paths:
+        try:
+            height, width, _ = read_picture(path).shape
+        except MediaError:
+            continue
+        return width, height
+    raise MediaError(
+        f"none of the {len(paths)} pictures in {folder.name} can be decoded",
+        seen_in=folder,
+        fix="save them again as PNG",
+    )
+
+
+def _hash(*facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:FINGERPRINT_DIGITS]

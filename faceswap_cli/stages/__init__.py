@@ -1,0 +1,1 @@
+"""The stages: each is one function, workspace and settings in, report out."""

@@ -1,0 +1,204 @@
+"""What a workspace holds, what is missing, and what to run next. Reads headers only."""
+
+import re
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faceswap_cli.config import Config, load_config
+from faceswap_cli.errors import FaceswapError
+from faceswap_cli.faces.metadata import read_comment
+from faceswap_cli.files import read_manifest
+from faceswap_cli.media.source import Source, open_source
+from faceswap_cli.media.span import Span
+from faceswap_cli.types import SIDES, Side
+from faceswap_cli.workspace import PICTURE_SUFFIXES, Workspace
+
+CONTAINERS = ("mp4", "mkv", "mov")
+_CHECKPOINT = re.compile(r"iter_(\d+)\.safetensors")
+_HEADER_BYTES = 256 * 1024  # holds a record with its mesh many times over
+
+
+@dataclass
+class SideStatus:
+    """What there is of src or dst."""
+
+    footage: str = ""
+    """File or folder; empty: none."""
+    size_wh: tuple[int, int] = (0, 0)
+    rate: float = 0.0
+    """Frames a second, the mean."""
+    duration_s: float = 0.0
+    frames: int = 0
+    """In the span, about."""
+    span: str = ""
+    extracted_frames: int = 0
+    faces: int = 0
+    skipped: int = 0
+    """Pictures among the aligned ones that cannot be used."""
+    problem: str = ""
+
+
+@dataclass
+class Status:
+    """A workspace at a glance."""
+
+    workspace: str
+    src: SideStatus = field(default_factory=SideStatus)
+    dst: SideStatus = field(default_factory=SideStatus)
+    iteration: int = 0
+    """Of the newest checkpoint; 0: there is none."""
+    iterations: int = 0
+    """How many the last training was to have, or the settings say."""
+    merged: int = 0
+    results: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    next: str = ""
+    """The next command; empty: all is done."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as one JSON object."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return it as lines for people."""
+        trained = f"iteration {self.iteration} of {self.iterations}" if self.iteration else "none"
+        lines = [
+            f"workspace: {self.workspace}",
+            *_side_lines("src", self.src),
+            *_side_lines("dst", self.dst),
+            f"model: {trained}",
+            f"merged: {self.merged} of {self.dst.frames or '?'} frames",
+            f"result: {', '.join(self.results) or 'none'}",
+            f"missing: {', '.join(self.missing) or 'nothing'}",
+        ]
+        return "\n".join([*lines, f"next: {self.next}"] if self.next else lines)
+
+
+def read_status(workspace: Workspace, *, shown_as: Path | None = None) -> Status:
+    """Look at a workspace, and change nothing.
+
+    Args:
+        workspace: Of this program or of DeepFaceLab.
+        shown_as: How its path is spelt in the next command; None: in full.
+
+    Raises:
+        ConfigError: config.toml cannot be used.
+    """
+    config = load_config(workspace.config)
+    root = str(shown_as or workspace.root)
+    status = Status(root, iterations=_iterations(workspace, config))
+    for side in SIDES:
+        setattr(status, side, _read_side(workspace, side, config))
+    status.iteration = _newest_iteration(workspace.model)
+    status.merged = len(read_manifest(workspace.manifest("merge"))[1])
+    results = [workspace.result(container) for container in CONTAINERS]
+    status.results = [path.name for path in results if path.is_file()]
+    status.missing, status.next = _what_next(workspace, status, root)
+    return status
+
+
+def _read_side(workspace: Workspace, side: Side, config: Config) -> SideStatus:
+    found = SideStatus(span=str(getattr(config.input, f"{side}_span")))
+    found.faces, found.skipped = _count_faces(workspace.aligned(side))
+    found.extracted_frames = len(read_manifest(workspace.manifest(f"extract-{side}"))[1])
+    try:
+        source = _open_footage(workspace, side, found.span)
+    except FaceswapError as error:
+        found.problem = error.what
+        return found
+    info = source.info
+    found.footage, found.size_wh = info.path.name, info.size_wh
+    found.rate = round(float(info.average_rate), 3)
+    found.duration_s = round(float(info.duration_s or 0), 3)
+    found.frames = source.num_frames_hint or 0
+    return found
+
+
+def _open_footage(workspace: Workspace, side: Side, span: str) -> Source:
+    return open_source(workspace.source(side), Span.parse(span) if span else None)
+
+
+def _count_faces(folder: Path) -> tuple[int, int]:
+    """Return how many pictures describe themselves, and how many do not."""
+    if not folder.is_dir():
+        return 0, 0
+    seen = [
+        _describes_itself(path)
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    ]
+    return sum(seen), len(seen) - sum(seen)
+
+
+def _describes_itself(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            text = read_comment(file.read(_HEADER_BYTES))
+    except (OSError, FaceswapError):
+        return False
+    return text is not None and '"schema_version"' in text
+
+
+def _newest_iteration(model: Path) -> int:
+    names = [path.name for path in model.glob("iter_*.safetensors")]
+    found = [int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))]
+    return max(found, default=0)
+
+
+def _iterations(workspace: Workspace, config: Config) -> int:
+    """Return how long the training is to be: the last run may have been told by a flag."""
+    path = workspace.settings("train")
+    try:
+        saved = tomllib.loads(path.read_text("utf-8"))["train"]["iterations"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return config.train.iterations
+    return saved if isinstance(saved, int) else config.train.iterations
+
+
+def _what_next(workspace: Workspace, status: Status, root: str) -> tuple[list[str], str]:
+    """Return what is missing, in the order of the stages, and the command for the first."""
+    sides: dict[Side, SideStatus] = {"src": status.src, "dst": status.dst}
+    no_footage = [side for side in SIDES if not sides[side].footage]
+    no_faces = [side for side in SIDES if not sides[side].faces or _is_cut_short(sides[side])]
+    unmade: list[tuple[str, str]] = []
+    if "dst" in no_footage or set(no_footage) & set(no_faces):
+        command = f"init {root} --src VIDEO_OR_FOLDER --dst VIDEO_OR_FOLDER"
+        unmade.append((f"footage of {' and '.join(no_footage)}", command))
+    if no_faces:
+        one_side = f" --side {no_faces[0]}" if len(no_faces) == 1 else ""
+        unmade.append((f"faces of {' and '.join(no_faces)}", f"extract {root}{one_side}"))
+    if status.iteration < status.iterations:
+        unmade.append(("training" if status.iteration else "a model", f"train {root}"))
+    if not status.merged or status.merged < status.dst.frames:
+        unmade.append(("merged frames", f"merge {root}"))
+    if not status.results or _is_stale(workspace, status.results):
+        unmade.append(("an up-to-date result" if status.results else "a result", f"video {root}"))
+    missing = [what for what, _ in unmade]
+    return missing, f"faceswap-cli {unmade[0][1]}" if unmade else ""
+
+
+def _is_cut_short(side: SideStatus) -> bool:
+    """Whether extract was stopped; the number of frames is only the header's claim."""
+    return bool(side.extracted_frames) and side.extracted_frames < side.frames - 2
+
+
+def _is_stale(workspace: Workspace, results: list[str]) -> bool:
+    newest = max((workspace.root / name).stat().st_mtime for name in results)
+    merged = workspace.manifest("merge")
+    return merged.exists() and merged.stat().st_mtime > newest
+
+
+def _side_lines(name: str, side: SideStatus) -> list[str]:
+    if side.footage:
+        width, height = side.size_wh
+        span = f", used: {side.span} s" if side.span else ""
+        footage = (
+            f"{side.footage} ({width}x{height}, {side.rate:g} frames/s, {side.duration_s:g} s"
+            f"{span}, about {side.frames} frames)"
+        )
+    else:
+        footage = f"none: {side.problem}"
+    skipped = f", {side.skipped} pictures that cannot be used" if side.skipped else ""
+    return [f"{name}: {footage}", f"{name} faces: {side.faces}{skipped}"]

@@ -1,0 +1,1 @@
+"""Batches, losses, the loop and its checkpoints: the same for every model."""

@@ -1,0 +1,315 @@
+"""Colours and compositing: laws and numbers."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from skimage import color
+
+from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
+from faceswap_cli.geometry import Similarity, warp
+from faceswap_cli.imaging import to_float
+from faceswap_cli.merging.choose import choose_faces
+from faceswap_cli.merging.colour import lab_from_rgb, rgb_from_lab, transfer_colour
+from faceswap_cli.merging.compose import (
+    Box,
+    Drawn,
+    Look,
+    blend,
+    face_box,
+    face_mask,
+    paste_faces,
+    unsharp,
+)
+from faceswap_cli.merging.draw import cut_face
+from faceswap_cli.merging.regions import colour_region
+from faceswap_cli.types import FloatImage, Points, RgbImage
+from tests.made_faces import face_at, made_record, smooth_picture
+
+SOFT = Look(mask="hull", erode=2.0, feather=10.0)
+
+
+def drawn_for(
+    frame: RgbImage, landmarks: Points, *, crop_px: int = 128, face_type: str = "whole_face"
+) -> Drawn:
+    """Return what a model that draws exactly what it sees would draw."""
+    cut = cut_face(frame, landmarks, face_type=face_type, size_px=crop_px)
+    ones = np.ones((crop_px, crop_px), np.float32)
+    return Drawn(to_float(cut.image), ones, landmarks, cut.crop_from_frame, cut.face_px)
+
+
+def place(drawn: Drawn) -> tuple[Points, Similarity, float]:
+    return drawn.landmarks, drawn.crop_from_frame, drawn.face_px
+
+
+def batch(*images: NDArray[np.floating]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images).astype(np.float32)).permute(0, 3, 1, 2)
+
+
+def painted_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    ys, xs = np.nonzero(mask)
+    return int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
+
+
+def test_zero_mask_changes_nothing() -> None:
+    frame = smooth_picture(0, (160, 120))
+    drawn = drawn_for(frame, face_at((80, 60), 50))
+    nothing = Drawn(1 - drawn.face, 0 * drawn.face[..., 0], *place(drawn))
+    result, mask = paste_faces(frame, [nothing], Look(mask="learned", feather=8))
+    np.testing.assert_array_equal(result, frame)
+    assert not mask.any()
+
+
+def test_outside_of_the_mask_every_bit_is_the_frame() -> None:
+    frame = smooth_picture(1, (200, 160))
+    drawn = drawn_for(frame, face_at((100, 70), 60))
+    result, mask = paste_faces(frame, [Drawn(1 - drawn.face, drawn.mask, *place(drawn))], SOFT)
+    outside = mask == 0
+    assert 0.5 < outside.mean() < 0.95
+    changed = (result != frame).any(axis=2)
+    # A mask below half a level of 255 is written as 0, and can still move a pixel by one level.
+    assert np.abs(result[outside].astype(int) - frame[outside]).max() <= 1
+    left, top, right, bottom = painted_box(mask)
+    changed[top - 4 : bottom + 5, left - 4 : right + 5] = False
+    assert not changed.any()
+
+
+def test_every_grey_level_survives_a_blend_with_mask_zero() -> None:
+    levels = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    face, zero = np.full((16, 16, 3), 0.7, np.float32), np.zeros((16, 16), np.float32)
+    np.testing.assert_array_equal(blend(levels, face, zero), levels)
+
+
+def test_a_model_that_copies_gives_the_frame_back() -> None:
+    frame = smooth_picture(2, (300, 300), detail_px=8.0)
+    drawn = drawn_for(frame, face_at((150, 140), 80), crop_px=256)  # crop larger than its place
+    result, mask = paste_faces(frame, [drawn], Look(mask="hull", feather=6))
+    assert mask.max() == 255
+    # Two cubic resamplings of blobs 8 px wide: within a level, but for a few pixels.
+    error = np.abs(result.astype(int) - frame)
+    assert error.max() <= 2
+    assert (error > 1).mean() < 1e-3
+
+
+@pytest.mark.parametrize("erode_percent", [5.0, -5.0])
+def test_percent_means_the_same_at_two_resolutions(erode_percent: float) -> None:
+    # At 4 times the size everything is 4 times as large, whatever the size of the crop.
+    look = Look(mask="hull", erode=erode_percent, feather=12.0)
+    areas = []
+    for scale, crop_px in ((1, 64), (4, 160)):
+        landmarks = face_at((100 * scale, 100 * scale), 60 * scale)
+        frame = smooth_picture(3, (200 * scale, 200 * scale))
+        drawn = drawn_for(frame, landmarks, crop_px=crop_px)
+        assert drawn.face_px == pytest.approx(60 * scale, rel=1e-6)
+        _, mask = paste_faces(frame, [drawn], look)
+        areas.append([(mask > level).sum() / scale**2 for level in (25, 128, 230)])
+    # Erosion rounds to whole pixels: 3 px of a face of 60.
+    np.testing.assert_allclose(areas[0], areas[1], rtol=0.06)
+
+
+def test_feather_is_as_wide_as_it_says() -> None:
+    landmarks = face_at((200, 200), 200)
+    drawn = drawn_for(smooth_picture(4, (400, 400)), landmarks)
+    look = Look(mask="hull", feather=10.0)  # 20 px
+    box = face_box(drawn, look)
+    row = face_mask(drawn, box, look)[200 - box.top]
+    rising = row[: len(row) // 2]
+    width = np.argmax(rising > 0.975) - np.argmax(rising > 0.025)
+    assert 17 <= width <= 23
+
+
+@pytest.mark.parametrize("mask_name", ["hull", "learned", "hull*learned"])
+def test_mask_is_zero_where_the_crop_ends(mask_name: str) -> None:
+    # A half face crop ends above the chin: the hull reaches beyond it.
+    landmarks = face_at((150, 130), 100)
+    drawn = drawn_for(smooth_picture(5, (300, 300)), landmarks, face_type="half")
+    _, mask = paste_faces(
+        smooth_picture(5, (300, 300)),
+        [drawn],
+        Look(mask=mask_name, feather=10.0),  # type: ignore[arg-type]
+    )
+    ys, xs = np.nonzero(mask)
+    crop = drawn.crop_from_frame.apply(np.stack([xs, ys], axis=1).astype(np.float64))
+    assert mask.max() > 200
+    assert crop.min() > 0
+    assert crop.max() < len(drawn.face) - 1
+
+
+def test_face_cut_by_the_border_is_painted_up_to_it() -> None:
+    whole_frame = smooth_picture(6, (300, 300))
+    drawn = drawn_for(whole_frame, face_at((150, 150), 100))
+    _, whole = paste_faces(whole_frame, [drawn], SOFT)
+    shift = Similarity(np.array([[1.0, 0.0, -150.0], [0.0, 1.0, 0.0]]))
+    moved = drawn.crop_from_frame.after(shift.inverse())
+    cut = Drawn(drawn.face, drawn.mask, shift.apply(drawn.landmarks), moved, drawn.face_px)
+    _, half = paste_faces(np.ascontiguousarray(whole_frame[:, 150:]), [cut], SOFT)
+    np.testing.assert_allclose(half.astype(int), whole[:, 150:].astype(int), atol=1)
+    assert half[150, 0] == 255
+
+
+def test_face_outside_of_the_picture_is_no_error() -> None:
+    frame = smooth_picture(7, (100, 100))
+    drawn = drawn_for(frame, face_at((-400, 50), 60))
+    np.testing.assert_array_equal(paste_faces(frame, [drawn], SOFT)[0], frame)
+
+
+def test_largest_face_is_painted_last() -> None:
+    frame = np.full((200, 200, 3), 128, np.uint8)
+    near, far = (drawn_for(frame, face_at((100, 100), px)) for px in (80, 40))
+    red, blue = np.zeros_like(near.face), np.zeros_like(near.face)
+    red[..., 0], blue[..., 2] = 1, 1
+    faces = [Drawn(red, near.mask, *place(near)), Drawn(blue, far.mask, *place(far))]
+    for order in (faces, faces[::-1]):
+        result, _ = paste_faces(frame, order, Look(mask="hull"))
+        assert result[100, 100].tolist() == [255, 0, 0]
+
+
+def test_unsharp_of_flat_is_flat_and_of_an_edge_is_steeper() -> None:
+    flat = np.full((20, 20, 3), 0.3, np.float32)
+    np.testing.assert_allclose(unsharp(flat, amount=3.0, radius_px=1.5), flat, atol=1e-6)
+    edge = np.full((20, 20, 3), 0.3, np.float32)
+    edge[:, 10:] = 0.6
+    sharp = unsharp(edge, amount=1.0, radius_px=1.5)
+    assert sharp[10, 9, 0] < 0.3 < 0.6 < sharp[10, 10, 0]
+
+
+def test_box_beyond_the_picture_is_cut() -> None:
+    assert Box(-5, -5, 20, 8).within((10, 10)) == Box(0, 0, 10, 8)
+    assert 0 in Box(20, 0, 30, 10).within((10, 10)).size_wh
+
+
+# Colours
+
+
+def test_lab_is_that_of_scikit_image() -> None:
+    rgb = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
+    ours = lab_from_rgb(batch(rgb))[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(ours, color.rgb2lab(rgb), atol=0.02)
+    back = rgb_from_lab(lab_from_rgb(batch(rgb)))[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(back, rgb, atol=1e-4)
+
+
+def reinhard(face: FloatImage, footage: FloatImage, region: FloatImage) -> FloatImage:
+    """Return the transfer as the paper writes it, on pixels picked from scikit-image's LAB."""
+    inside = region > 0
+    source, target = color.rgb2lab(face), color.rgb2lab(footage)
+    ratio = np.clip(target[inside].std(axis=0) / source[inside].std(axis=0), 0.5, 2.0)
+    moved = (source - source[inside].mean(axis=0)) * ratio + target[inside].mean(axis=0)
+    return np.asarray(color.lab2rgb(moved), np.float32)
+
+
+def colour_case() -> tuple[FloatImage, FloatImage, FloatImage]:
+    face = to_float(smooth_picture(8, (48, 48))) * 0.3 + 0.3
+    footage = to_float(smooth_picture(9, (48, 48))) * 0.25 + np.array([0.4, 0.3, 0.25])
+    region = np.zeros((48, 48), np.float32)
+    region[10:30, 8:40] = 1
+    return face, footage.astype(np.float32), region
+
+
+def transfer(face: FloatImage, footage: FloatImage, region: FloatImage) -> FloatImage:
+    moved = transfer_colour(batch(face), batch(footage), torch.from_numpy(region)[None, None])
+    return np.asarray(moved[0].permute(1, 2, 0).numpy(), np.float32)
+
+
+def test_transfer_is_reinhards() -> None:
+    case = colour_case()
+    np.testing.assert_allclose(transfer(*case), reinhard(*case), atol=2e-3)
+
+
+def test_transfer_gives_the_statistics_of_the_footage() -> None:
+    face, footage, region = colour_case()
+    inside = region > 0
+    got, want = (
+        color.rgb2lab(image)[inside] for image in (transfer(face, footage, region), footage)
+    )
+    np.testing.assert_allclose(got.mean(axis=0), want.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(got.std(axis=0), want.std(axis=0), rtol=0.02)
+
+
+def test_pixels_outside_of_the_region_have_no_influence() -> None:
+    face, footage, region = colour_case()
+    wild_face, wild_footage = face.copy(), footage.copy()
+    wild_face[region == 0], wild_footage[region == 0] = 0.0, 1.0
+    inside = region > 0
+    np.testing.assert_allclose(
+        transfer(wild_face, wild_footage, region)[inside],
+        transfer(face, footage, region)[inside],
+        atol=1e-6,
+    )
+
+
+def test_contrast_is_at_most_doubled() -> None:
+    face, footage, region = colour_case()
+    hair = footage.copy()
+    hair[10:30, 8:14] = 0.0  # a black strand inside the region
+    spread = [
+        color.rgb2lab(i)[region > 0][:, 0].std() for i in (face, transfer(face, hair, region))
+    ]
+    assert spread[1] / spread[0] < 2.05
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4])
+def test_flat_face_and_empty_region_are_no_numbers_gone_wrong(value: float) -> None:
+    _, footage, region = colour_case()
+    flat = np.full_like(footage, value)
+    assert np.isfinite(transfer(flat, footage, region)).all()
+    np.testing.assert_allclose(transfer(flat, footage, 0 * region), flat, atol=1e-6)
+
+
+def test_skin_region_leaves_out_eyes_brows_lips_and_beard() -> None:
+    landmarks = face_at((64, 64), 70)
+    region = colour_region(landmarks, 128)
+    assert 0.03 < region.mean() < 0.2
+
+    def at(point: NDArray[np.float64]) -> float:
+        x, y = np.rint(point).astype(int)
+        return float(region[y, x])
+
+    for eye in (slice(36, 42), slice(42, 48)):
+        assert at(landmarks[eye].mean(axis=0)) == 0
+    assert not any(at(landmarks[i]) for i in (*range(17, 27), *range(48, 68), *range(3, 14)))
+    assert at((landmarks[33] + landmarks[51]) / 2) == 0  # the moustache
+    assert at((landmarks[57] + landmarks[8]) / 2) == 0  # the chin
+    assert at(landmarks[29]) == 1  # the ridge of the nose
+    cheeks = (landmarks[31] + landmarks[1]) / 2, (landmarks[35] + landmarks[15]) / 2
+    assert all(at(cheek) == 1 for cheek in cheeks)
+
+
+# Choosing
+
+
+def test_choosing_largest_all_and_track() -> None:
+    small, large, alone = (
+        made_record(0, track=1, size_px=20),
+        made_record(0),
+        made_record(2, track=1),
+    )
+    faces = [small, large, alone]
+    assert choose_faces(faces, "largest") == {0: [large], 2: [alone]}
+    assert choose_faces(faces, "all") == {0: [small, large], 2: [alone]}
+    assert choose_faces(faces, "track 1") == {0: [small], 2: [alone]}
+
+
+def test_unknown_track_lists_those_there_are() -> None:
+    with pytest.raises(WorkspaceError) as caught:
+        choose_faces([made_record(0), made_record(1), made_record(1, track=4)], "track 7")
+    assert "no face belongs to track 7" in str(caught.value)
+    assert "track 0 (2 frames), track 4 (1 frames)" in str(caught.value)
+
+
+def test_face_size_does_not_depend_on_the_crop() -> None:
+    frame, landmarks = smooth_picture(1, (200, 200)), face_at((100, 100), 60)
+    sizes = [
+        cut_face(frame, landmarks, face_type=kind, size_px=px).face_px
+        for kind in FACE_TYPES
+        for px in (64, 96)
+    ]
+    np.testing.assert_allclose(sizes, 60.0)
+
+
+def test_crop_is_the_frame_seen_through_the_same_matrix() -> None:
+    frame, landmarks = smooth_picture(1, (200, 200)), face_at((100, 100), 60)
+    cut = cut_face(frame, landmarks, face_type="full", size_px=96)
+    again = warp(frame, crop_from_frame(landmarks, "full", 96), size_wh=(96, 96))
+    np.testing.assert_array_equal(cut.image, again)

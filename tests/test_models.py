@@ -1,0 +1,109 @@
+import pytest
+import torch
+
+from faceswap_cli.config import TrainConfig
+from faceswap_cli.models import MODELS, Autoencoder, Faces
+from faceswap_cli.training.loop import weighted_loss
+
+# resolution, options -> parameters at ae 256, e 64, d 64, mask 22: counted from DeepFaceLab's
+# layout (published totals, thousands where only those are known).
+COUNTS = [
+    ("df", 128, "", 57_538_432),
+    ("df", 128, "ud", 54_470_998),
+    ("liae", 128, "", 94_963_328),
+    ("liae", 128, "ud", 82_376_555),
+    ("df", 256, "", 95_336_320),
+    ("df", 256, "ud", 82_794_838),
+    ("liae", 256, "", 195_823_232),
+    ("liae", 256, "ud", 145_340_267),
+]
+TOY = {"ae_dims": 8, "e_dims": 4, "d_dims": 4, "d_mask_dims": 2}
+
+
+def toy(name: str, options: str, resolution: int = 64) -> Autoencoder:
+    torch.manual_seed(0)
+    return MODELS[name](resolution=resolution, options=options, **TOY)
+
+
+def toy_faces(batch: int = 2, side: int = 64) -> Faces:
+    rows = torch.linspace(0, 1, side).view(1, 1, side, 1).expand(batch, 3, side, side)
+    return Faces(
+        img=rows.clone(), lms=torch.zeros(batch, 68, 2), mask=torch.ones(batch, 1, side, side)
+    )
+
+
+def parameters(name: str, resolution: int, options: str) -> int:
+    with torch.device("meta"):
+        model = MODELS[name](
+            resolution=resolution,
+            options=options,
+            ae_dims=256,
+            e_dims=64,
+            d_dims=64,
+            d_mask_dims=22,
+        )
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "resolution", "options", "count"), COUNTS)
+def test_parameter_counts_are_deepfacelabs(
+    name: str, resolution: int, options: str, count: int
+) -> None:
+    assert parameters(name, resolution, options) == count
+
+
+@pytest.mark.parametrize(
+    ("resolution", "millions"), [(128, 77.54), (256, 102.75)], ids=["128", "256"]
+)
+def test_parameter_counts_with_option_t(resolution: int, millions: float) -> None:
+    assert round(parameters("liae", resolution, "udt") / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("options", ["", "u", "d", "ud", "t", "udt", "c", "udtc"])
+def test_draws_a_face_and_a_mask_of_its_size(name: str, options: str) -> None:
+    model, faces = toy(name, options), toy_faces()
+    with torch.inference_mode():
+        face, mask = model.bind(None, faces)(faces, faces)
+    assert face.shape == (2, 3, 64, 64)
+    assert mask is not None
+    assert mask.shape == (2, 1, 64, 64)
+    assert 0.0 <= float(face.min()) <= float(face.max()) <= 1.0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_weight_learns(name: str) -> None:
+    model = toy(name, "ud")
+    for names, terms in model.losses(toy_faces(), toy_faces()):
+        assert set(names.split()) == set(model.trained())
+        assert all(value.shape == (2,) for value in terms.values())
+        weighted_loss(terms, TrainConfig()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_dst_face_teaches_the_src_decoder_nothing() -> None:
+    model = toy("df", "")
+    for _, terms in model.losses(toy_faces(), toy_faces()):
+        terms["dst/mse"].sum().backward()
+    assert all(p.grad is None for p in model.get_submodule("decoder_src").parameters())
+    assert any(p.grad is not None for p in model.get_submodule("encoder").parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_face_is_drawn_as_in_a_batch(name: str) -> None:
+    model = toy(name, "ud").eval()
+    batch = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together, alone = model.swap(batch)[0][1:2], model.swap(batch[1:2])[0]
+    torch.testing.assert_close(together, alone)
+
+
+def test_the_normalised_code_forgets_contrast() -> None:
+    encoder = toy("df", "u").encoder
+    code = encoder(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(code.square().mean(dim=1), torch.ones(2), atol=1e-3, rtol=0)
+
+
+def test_adopting_a_checkpoint_names_what_does_not_fit() -> None:
+    with pytest.raises(RuntimeError, match=r"decoder_dst\.face"):
+        toy("df", "").adopt(dict(toy("liae", "").state_dict()))
