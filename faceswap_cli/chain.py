@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from faceswap_cli.config import Config, section_toml
+from faceswap_cli.config import Config
 from faceswap_cli.errors import FaceswapError
 from faceswap_cli.files import write_atomic
+from faceswap_cli.settings import section_toml
 from faceswap_cli.workspace import StageReport, Workspace
 
 STAGES = ("extract", "train", "merge", "video")

@@ -5,17 +5,10 @@ made from these classes. Precedence: default < --config FILE or preset < config.
 workspace < flag.
 """
 
-import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
 from fractions import Fraction
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from faceswap_cli.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FaceTypeName = Literal["half", "mid_full", "full", "whole_face", "head"]
 FACE_TYPE_ORDER: tuple[FaceTypeName, ...] = ("half", "mid_full", "full", "whole_face", "head")
@@ -101,6 +94,9 @@ class TrainConfig(Section):
     iterations: int = Field(200_000, ge=1, le=10_000_000, description="Length of the training.")
     hours: float = Field(0.0, ge=0, le=10_000, description="Stop after so many hours; 0: no limit.")
     batch_size: int = Field(8, ge=1, le=512, description="Faces of each side an iteration.")
+    init: Literal["faces", "glorot"] = Field(
+        "faces", description="First weights: fitted to the faces (learns sooner), or Glorot's."
+    )
     learning_rate: float = Field(2e-4, gt=0, le=0.1, description="Peak step of AdamW.")
     warmup: int = Field(100, ge=0, le=1_000_000, description="Iterations until the peak.")
     final_rate: float = Field(0.05, ge=0, le=1, description="Last rate, as a share of the peak.")
@@ -111,6 +107,9 @@ class TrainConfig(Section):
     dssim: float = Field(10.0, ge=0, le=1000, description="Weight of the structure loss.")
     mse: float = Field(10.0, ge=0, le=1000, description="Weight of the colour loss.")
     mask: float = Field(10.0, ge=0, le=1000, description="Weight of the mask loss.")
+    move: float = Field(
+        1.0, ge=0, le=1, description="Strength of the random rotation, zoom and shift."
+    )
     warp: float = Field(1.0, ge=0, le=2, description="Strength of the random warp; 0: none.")
     warp_until: float = Field(
         0.7, ge=0, le=1, description="Share of the iterations with warp; the rest sharpens."
@@ -120,8 +119,8 @@ class TrainConfig(Section):
     colour_shift: float = Field(
         0.05, ge=0, le=0.5, description="Random shift of brightness, contrast and hue."
     )
-    mask_grow: float = Field(
-        3.0, ge=-20, le=20, description="Learn this much more than the hull, % of the face."
+    jaw: float = Field(
+        12.0, ge=0, le=50, description="Learn this much below the jaw line too, % of the face."
     )
     save_every: int = Field(500, ge=1, le=1_000_000, description="Between checkpoints, iterations.")
     preview_every: int = Field(500, ge=1, le=1_000_000, description="Between previews, iterations.")
@@ -141,6 +140,9 @@ class MergeConfig(Section):
     )
     mask: Literal["hull*learned", "hull", "learned"] = Field(
         "hull*learned", description="Where the new face is painted."
+    )
+    jaw: float = Field(
+        8.0, ge=0, le=50, description="Reach this much below the jaw line: a beard; % of the face."
     )
     grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
     erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")
@@ -188,120 +190,3 @@ class Config(Section):
                 f" with train.options={self.train.options}"
             )
         return self
-
-
-def shipped(folder: str) -> Path:
-    """Return a folder that ships with the package: configs or workspace_template."""
-    inside = Path(str(files("faceswap_cli"))) / folder
-    return inside if inside.is_dir() else Path(__file__).parent.parent / folder
-
-
-def presets() -> list[str]:
-    """Return the names of the shipped config files."""
-    return sorted(path.stem for path in shipped("configs").glob("*.toml"))
-
-
-def find_preset(name: str) -> Path:
-    """Return the file of `--config NAME`: a path, or the name of a shipped one.
-
-    Raises:
-        ConfigError: Neither; names the nearest preset.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    preset = shipped("configs") / f"{name}.toml"
-    if name in presets():
-        return preset
-    near = get_close_matches(name, presets(), n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(
-        f"no config file and no preset is called {name!r}",
-        seen_in="--config",
-        fix=f"{hint}presets: {', '.join(presets())}; or give the path of a TOML file",
-    )
-
-
-def load_config(
-    *sources: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None
-) -> Config:
-    """Merge the files and the flags, each over the one before, and validate the result.
-
-    Args:
-        sources: TOML files; those that are None or do not exist are passed over.
-        flags: Values by section and key; they win.
-
-    Raises:
-        ConfigError: A file cannot be parsed, a key is unknown, or a value is out of range:
-            all of them at once, each with its key, value and range.
-    """
-    values: dict[str, dict[str, Any]] = {}
-    origin: dict[str, str] = {}
-    for path in sources:
-        if path is not None and path.is_file():
-            _merge(values, origin, _parse(path), str(path))
-    given = {name: keys for name, keys in (flags or {}).items() if keys}
-    _merge(values, origin, given, "command line")
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error, origin) from error
-
-
-def section_toml(name: str, section: Section) -> str:
-    """Return a section as TOML text, as it is printed and saved beside what it made."""
-    lines = [f"[{name}]"]
-    for key, value in section.model_dump().items():
-        text = str(value).lower() if isinstance(value, bool) else repr(value)
-        lines.append(f"{key} = {_quoted(value) if isinstance(value, str) else text}")
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"not valid TOML: {error}", seen_in=path, fix="mend that line") from error
-
-
-def _merge(
-    values: dict[str, dict[str, Any]], origin: dict[str, str], over: Mapping[str, Any], source: str
-) -> None:
-    for name, keys in over.items():
-        if not isinstance(keys, Mapping):
-            raise ConfigError(
-                f"key {name!r} stands outside of a section",
-                seen_in=source,
-                fix=f"put it under one of {', '.join(f'[{s}]' for s in Config.model_fields)}",
-            )
-        values.setdefault(name, {}).update(keys)
-        origin[name] = source
-        origin.update({f"{name}.{key}": source for key in keys})
-
-
-def _explain(error: ValidationError, origin: Mapping[str, str]) -> ConfigError:
-    lines, places = [], []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        seen = f", got {item['input']!r}" if key else ""
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "there is no such setting" + _near(item["loc"])
-        lines.append(f"  {key or 'settings'}: {message}{seen}")
-        places.append(origin.get(key, ""))
-    count = len(lines)
-    return ConfigError(
-        f"{count} setting{'s' if count > 1 else ''} cannot be used:\n" + "\n".join(lines),
-        seen_in=", ".join(sorted(set(filter(None, places)))) or "the settings together",
-        fix="`faceswap-cli STAGE --help` lists every setting with its unit and range",
-    )
-
-
-def _near(where: tuple[int | str, ...]) -> str:
-    section = Config.model_fields.get(str(where[0])) if len(where) > 1 else None
-    names = type(section.default).model_fields if section else Config.model_fields
-    near = get_close_matches(str(where[-1]), list(names), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _REASONS = {
     errno.EROFS: ("the folder is read-only", "work on a copy in a folder you may write to"),
     errno.EACCES: ("writing is not permitted", "work in a folder you may write to, or chmod it"),
     errno.EPERM: ("writing is not permitted", "work in a folder you may write to, or chmod it"),
+    errno.EEXIST: ("a file stands where a folder is needed", "move that file away"),
     errno.ENOTDIR: ("a file stands where a folder is needed", "move that file away"),
 }
 
@@ -52,7 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where not even that works, the first error is the one to tell
+            partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise explain_write_error(error, path) from error
         raise
@@ -112,12 +114,15 @@ class Manifest:
         self._path, self._done = path, done
 
     @classmethod
-    def open(cls, path: Path, settings: dict[str, Any], *, redo: bool = False) -> "Manifest":
+    def open(
+        cls, path: Path, settings: dict[str, Any], *, command: str = "", redo: bool = False
+    ) -> "Manifest":
         """Read the manifest, or begin one.
 
         Args:
             path: A .jsonl file.
             settings: All that decides what the items look like.
+            command: What the user runs to make them; named in the error.
             redo: Begin anew even if it was made with these settings.
 
         Raises:
@@ -136,7 +141,7 @@ class Manifest:
             raise WorkspaceError(
                 f"{path.stem} was run with other settings: {_difference(was, settings)}",
                 seen_in=path,
-                fix="restore the settings, or add --redo to do this stage again",
+                fix=f"restore the settings, or do it again: {command} --redo",
             )
         return cls(path, dict(_whole_lines(rest)))
 

@@ -10,13 +10,23 @@ from faceswap_cli.errors import MediaError
 from faceswap_cli.files import write_atomic
 from faceswap_cli.types import FloatImage, GreyImage, RgbImage
 
+# The fastest lossless: on photographs half the time of the defaults for 5 % more bytes.
+_PNG_OPTIONS = [
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_RLE,
+]
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # since OpenCV 4.12
+    _PNG_OPTIONS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+
 
 def decode_image(data: bytes, name: object) -> RgbImage:
     """Decode an encoded image as (H, W, 3), or raise MediaError that names it."""
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if bgr is None:
         raise MediaError("damaged, or not a picture", seen_in=name, fix="delete it or replace it")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_image(path: Path) -> RgbImage:
@@ -33,19 +43,16 @@ def read_grey(path: Path) -> GreyImage:
     return np.asarray(grey, np.uint8)
 
 
-def encode_image(
-    image: RgbImage | GreyImage, suffix: str, *, jpeg_quality: int = 95, png_level: int = 1
-) -> bytes:
+def encode_image(image: RgbImage | GreyImage, suffix: str, *, jpeg_quality: int = 95) -> bytes:
     """Encode an image as a file of that suffix: .png lossless, .jpg 4:4:4.
 
     Args:
         image: (H, W, 3) or (H, W).
         suffix: ".png" or ".jpg".
         jpeg_quality: 1 to 100.
-        png_level: zlib's, 0 to 9. Level 1 costs a third of the time of 6 for 10 % more bytes.
     """
     options = {
-        ".png": [cv2.IMWRITE_PNG_COMPRESSION, png_level],
+        ".png": _PNG_OPTIONS,
         ".jpg": [
             cv2.IMWRITE_JPEG_QUALITY,
             jpeg_quality,
@@ -53,7 +60,7 @@ def encode_image(
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
         ],
     }[suffix]
-    bgr = image[..., ::-1] if image.ndim == 3 else image
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     _, data = cv2.imencode(suffix, bgr, options)
     return bytes(data)
 

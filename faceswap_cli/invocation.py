@@ -40,7 +40,7 @@ class Invocation:
 
     def settings(self, workspace: "Workspace") -> "Config":
         """Return the resolved settings: default < --config < config.toml < flag."""
-        from faceswap_cli.config import find_preset, load_config
+        from faceswap_cli.settings import find_preset, load_config
 
         if self.quiet:
             from faceswap_cli.progress import be_quiet

@@ -43,20 +43,38 @@ def raise_brows(landmarks: Points, *, amount: float = 1.0) -> Points:
     return points
 
 
-def hull_mask(landmarks: Points, size_wh: tuple[int, int], *, brows: float = 1.0) -> GreyImage:
+def lower_jaw(landmarks: Points, *, amount_px: float) -> Points:
+    """Push the jaw line outwards, so that a hull also covers a beard.
+
+    Args:
+        landmarks: (68, 2), any pixels.
+        amount_px: At the chin; less towards the ears, where nothing moves.
+    """
+    points = landmarks.copy()
+    outwards = points[:17] - points[33]  # from the base of the nose
+    outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
+    share = np.sqrt(np.sin(np.linspace(0.0, np.pi, 17)).clip(min=0.0))[:, None]
+    points[:17] += amount_px * share * outwards
+    return points
+
+
+def hull_mask(
+    landmarks: Points, size_wh: tuple[int, int], *, brows: float = 1.0, jaw_px: float = 0.0
+) -> GreyImage:
     """Draw the face as the union of the hulls of its parts.
 
     Args:
         landmarks: (68, 2), pixels of the picture.
         size_wh: Of the picture, pixels.
         brows: See raise_brows.
+        jaw_px: See lower_jaw.
 
     Returns:
         (height, width), 255 inside, 0 outside, the edge anti-aliased.
     """
     width, height = size_wh
     mask = np.zeros((height, width), np.uint8)
-    points = raise_brows(landmarks, amount=brows)
+    points = lower_jaw(raise_brows(landmarks, amount=brows), amount_px=jaw_px)
     fixed = np.rint(np.clip(points, -1e5, 1e5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     for hull in _HULLS:
         outline = cv2.convexHull(fixed[list(hull)].reshape(-1, 1, 2))

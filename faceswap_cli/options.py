@@ -4,7 +4,6 @@ Sections are loaded when a command is resolved, not before: they need pydantic, 
 double the time of `faceswap-cli --help`.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -97,7 +96,11 @@ def _option(section: str, key: str, field: "FieldInfo", *, prefixed: bool) -> cl
         if value is not None:
             ctx.meta.setdefault(_META_KEY, {}).setdefault(section, {})[key] = value
 
-    help_text = f"{field.description}  [{describe_range(field)}]"
+    from faceswap_cli.settings import describe_range, shown
+
+    limits = describe_range(field)
+    default = f"default: {shown(field.default)}"
+    help_text = f"{field.description}  [{'; '.join(filter(None, (limits, default)))}]"
     shared: dict[str, Any] = {"default": None, "expose_value": False, "callback": keep}
     if kind is bool:
         return click.Option(
@@ -116,39 +119,3 @@ def _type(kind: Any) -> "click.ParamType[Any]":
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     return _NUMBERS.get(kind, click.STRING)  # ranges are checked once, by the section itself
-
-
-def describe_range(field: "FieldInfo") -> str:
-    """Return the range and the default of a setting: `64..2048, multiple of 16; default: 512`."""
-    limits: dict[str, Any] = {}
-    for constraint in field.metadata:
-        limits |= {
-            key: getattr(constraint, key)
-            for key in ("ge", "gt", "le", "lt", "multiple_of")
-            if getattr(constraint, key, None) is not None
-        }
-    parts = [text for text in (_interval(limits), _multiple(limits)) if text]
-    range_text = ", ".join(parts) + "; " if parts else ""
-    return f"{range_text}default: {_shown(field.default)}"
-
-
-def _interval(limits: Mapping[str, Any]) -> str:
-    low = f"above {limits['gt']:.15g}" if "gt" in limits else ""
-    low = f"{limits['ge']:.15g}" if "ge" in limits else low
-    high = f"below {limits['lt']:.15g}" if "lt" in limits else ""
-    high = f"{limits['le']:.15g}" if "le" in limits else high
-    if low and high:
-        return f"{low}..{high}"
-    return f"{low} or more" if low else high
-
-
-def _multiple(limits: Mapping[str, Any]) -> str:
-    return f"multiple of {limits['multiple_of']}" if "multiple_of" in limits else ""
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "empty" if value == "" else str(value)

@@ -2,14 +2,14 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
 T = TypeVar("T")
 
 
-def read_ahead(items: Iterable[T], *, depth: int) -> Iterator[T]:
+def read_ahead(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
     """Yield the items of an iterable that runs in a thread, at most `depth` ahead.
 
     An error of the iterable is raised here, after the items before it. The thread ends when

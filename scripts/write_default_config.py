@@ -4,8 +4,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
-from faceswap_cli.config import Config, section_toml
-from faceswap_cli.options import describe_range
+from faceswap_cli.config import Config
+from faceswap_cli.settings import describe_range, section_toml
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -23,7 +23,7 @@ def explain(field: "FieldInfo") -> str:
     if get_origin(field.annotation) is Literal:
         limits = " ".join(get_args(field.annotation))
     else:
-        limits = describe_range(field).partition("default: ")[0].removesuffix("; ")
+        limits = describe_range(field)
     text = f"{field.description} [{limits}]" if limits else str(field.description)
     return textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
 

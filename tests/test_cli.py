@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 
 from faceswap_cli import chain
 from faceswap_cli.cli import cli
-from faceswap_cli.config import Config, find_preset
+from faceswap_cli.config import Config
 from faceswap_cli.errors import DivergedError, MediaError
-from faceswap_cli.options import SettingsCommand, describe_range, section_options
+from faceswap_cli.options import SettingsCommand, section_options
+from faceswap_cli.settings import describe_range, find_preset
 from faceswap_cli.workspace import StageReport, Workspace
 
 STAGES = ("extract", "train", "merge", "video")
@@ -147,7 +148,7 @@ def test_value_out_of_range_has_one_message_for_flag_and_file(workspace: Path, s
         (workspace / "config.toml").write_text("[train]\nresolution = 1024\n")
         result = call("train", workspace)
     assert result.exit_code == 2
-    assert "train.resolution: Input should be less than or equal to 640, got 1024" in result.stderr
+    assert "less than or equal to 640 (16..640, multiple of 16), got 1024" in result.stderr
     assert ("command line" if source == "flag" else "config.toml") in result.stderr
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from faceswap_cli.config import (
-    Config,
+from faceswap_cli.config import Config
+from faceswap_cli.errors import ConfigError
+from faceswap_cli.settings import (
     find_preset,
     load_config,
     presets,
     section_toml,
     shipped,
 )
-from faceswap_cli.errors import ConfigError
 
 CONFIGS = sorted(shipped("configs").glob("*.toml"))
 
@@ -93,7 +93,7 @@ def test_every_wrong_value_is_named_at_once(file: Path) -> None:
     file.write_text('[train]\nresolution = 9600\nbatch_size = "many"\n[merge]\nface = "tallest"\n')
     message = refused(file)
     assert "3 settings cannot be used" in message
-    assert "train.resolution: Input should be less than or equal to 640, got 9600" in message
+    assert "less than or equal to 640 (16..640, multiple of 16), got 9600" in message
     assert "train.batch_size" in message
     assert "merge.face" in message
 

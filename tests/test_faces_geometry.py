@@ -9,7 +9,7 @@ from faceswap_cli.errors import GeometryError
 from faceswap_cli.faces.pose import estimate_pose
 from faceswap_cli.faces.templates import ALIGNED_INDICES, FACE_TYPES, crop_from_frame, template
 from faceswap_cli.faces.tracks import MAX_GAP_FRAMES, Tracker
-from faceswap_cli.masks import erode, feather, hull_mask, raise_brows
+from faceswap_cli.masks import erode, feather, hull_mask, lower_jaw, raise_brows
 from faceswap_cli.types import Points
 from tests.facesets import face68 as small_face
 
@@ -78,6 +78,16 @@ def test_brows_are_raised_alike_on_both_sides() -> None:
         points[left] = [2 * centre - points[right, 0], points[right, 1]]
     raised = raise_brows(points)
     np.testing.assert_allclose(raised[17:22, 1], raised[26:21:-1, 1])
+
+
+def test_a_lowered_jaw_moves_the_chin_and_not_the_ears() -> None:
+    points = face68()
+    lowered = lower_jaw(points, amount_px=10.0)
+    assert lowered[8, 1] == pytest.approx(points[8, 1] + 10.0, abs=0.2)
+    np.testing.assert_allclose(lowered[[0, 16]], points[[0, 16]], atol=1e-6)
+    np.testing.assert_array_equal(lowered[17:], points[17:])
+    grown = hull_mask(points, (200, 200), jaw_px=10.0)
+    assert (grown >= hull_mask(points, (200, 200))).all()
 
 
 def test_eroding_shrinks_and_a_negative_amount_grows() -> None:

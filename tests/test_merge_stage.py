@@ -147,7 +147,7 @@ def test_broken_run_goes_on_and_equals_an_unbroken_one(
     trained(Inverted())
     report = run(broken)
     assert report.done + report.kept == NUM_FRAMES
-    assert (report.kept > 0) == (batches > 0)
+    assert report.kept > 0 or batches == 0
     assert outputs(broken) == outputs(whole)
 
 

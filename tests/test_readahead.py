@@ -27,7 +27,7 @@ def test_an_error_arrives_after_the_items_before_it() -> None:
         yield 1
         raise OSError("gone")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(OSError, match="gone"):
         seen.extend(read_ahead(items(), depth=2))
         raise AssertionError

@@ -6,6 +6,7 @@ the score, which FAN does not give.
 """
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ USE_MESH: Final = "choose the landmarker `mesh`, which needs no download"
 
 def is_fan_ready() -> bool:
     """Return whether the package and its weights are there: no download would be needed."""
+    if importlib.util.find_spec("face_alignment") is None or not _any_weights():
+        return False  # the package takes half a minute to import: not only to say no
     try:
         package = _import_package()
     except ConfigError:
@@ -102,6 +105,10 @@ def _import_package() -> ModuleType:
             f"the landmarker `fan` needs the package face-alignment ({error})",
             fix=f'pip install "faceswap-cli[fan]", or {USE_MESH}',
         ) from error
+
+
+def _any_weights() -> bool:
+    return any((Path(torch.hub.get_dir()) / "checkpoints").glob("*FAN4*"))
 
 
 def _weights_url(package: ModuleType) -> str:

@@ -66,6 +66,8 @@ def _jpeg_markers(data: bytes) -> list[tuple[int, int, int]]:
     found: list[tuple[int, int, int]] = []
     at = 2
     while True:
+        while data[at : at + 2] == b"\xff\xff":
+            at += 1  # fill bytes may stand before any marker
         if at + 4 > len(data) or data[at] != 0xFF:
             raise MediaError("a JPEG cut short, or damaged")
         marker, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)

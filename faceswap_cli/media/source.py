@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from faceswap_cli.config import InputConfig
 from faceswap_cli.errors import MediaError
 from faceswap_cli.media.colour import BT709, LIMITED_RANGE, ColourTags
 from faceswap_cli.media.pictures import (
@@ -29,6 +30,8 @@ from faceswap_cli.media.reader import (
     read_times,
 )
 from faceswap_cli.media.span import Span
+from faceswap_cli.types import Side
+from faceswap_cli.workspace import Workspace
 
 FINGERPRINT_DIGITS = 16
 # A video made of pictures; limited range is what every player expects.
@@ -124,51 +127,60 @@ class PictureSource:
 
     def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
         """Yield the pictures, or a BadFrame for each that does not decode."""
-        return read_picture_frames(self.paths, span=self.span, wanted=wanted)
+        rate = self.info.average_rate
+        return read_picture_frames(self.paths, span=self.span, wanted=wanted, rate=rate)
 
     def times(self) -> list[FrameTime]:
         """Return the nominal times."""
-        return picture_times(len(self.paths), span=self.span, rate=PICTURE_RATE)
+        return picture_times(len(self.paths), span=self.span, rate=self.info.average_rate)
 
     def frame_name(self, index: int) -> str:
         """Return the stem of the picture's name; with its suffix if two have the same stem."""
-        path = self.paths[math.ceil(self.span.start_s * PICTURE_RATE) + index]
+        path = self.paths[math.ceil(self.span.start_s * self.info.average_rate) + index]
         is_unique = self._num_of_stem[path.stem] == 1
         return path.stem if is_unique else f"{path.stem}_{path.suffix[1:]}"
 
     def fingerprint(self) -> str:
         """Hash the names and sizes, and the span."""
-        return _hash(*((path.name, path.stat().st_size) for path in self.paths), self.span)
+        seen = ((path.name, path.stat().st_size) for path in self.paths)
+        return _hash(*seen, self.span, self.info.average_rate)
 
 
-def open_source(path: Path, span: Span | None = None) -> Source:
-    """Return the footage at `path`: a video file, or a folder of pictures.
+def open_side(workspace: Workspace, side: Side, inputs: InputConfig) -> Source:
+    """Return the footage of a side of a workspace, cut to its span; errors as open_source."""
+    text = inputs.src_span if side == "src" else inputs.dst_span
+    span = Span.parse(text) if text else None
+    return open_source(workspace.source(side), span, rate=inputs.rate)
+
+
+def open_source(path: Path, span: Span | None = None, *, rate: Fraction = PICTURE_RATE) -> Source:
+    """Return the footage at `path`: a video file, or a folder of pictures, `rate` a second.
 
     Raises:
         MediaError: It is neither, or nothing in it can be decoded.
     """
     if path.is_dir():
-        return _open_pictures(path, span or Span())
+        return _open_pictures(path, span or Span(), rate)
     return VideoSource(probe_video(path), span or Span())
 
 
-def _open_pictures(folder: Path, span: Span) -> PictureSource:
+def _open_pictures(folder: Path, span: Span, rate: Fraction) -> PictureSource:
     paths = list_pictures(folder)
-    if not picture_times(len(paths), span=span, rate=PICTURE_RATE):
+    if not picture_times(len(paths), span=span, rate=rate):
         raise MediaError(
             f"{len(paths)} pictures, none of them in the span {span}",
             seen_in=folder,
-            fix=f"a span of pictures counts {PICTURE_RATE} of them a second",
+            fix=f"a span of pictures counts {rate} of them a second",
         )
     info = VideoInfo(
         path=folder,
         size_wh=_size_of_first(paths, folder),
-        time_base=1 / PICTURE_RATE,
-        average_rate=PICTURE_RATE,
+        time_base=1 / rate,
+        average_rate=rate,
         rotation_deg=0,
         colour=PICTURE_COLOUR,
         num_frames_hint=len(paths),
-        duration_s=len(paths) / PICTURE_RATE,
+        duration_s=len(paths) / rate,
         has_sound=False,
         codec="pictures",
     )

@@ -27,6 +27,8 @@ class Look:
     """How a face is put in; per cent are of its size."""
 
     mask: MaskName = "hull*learned"
+    jaw: float = 0.0
+    """How far the hull reaches below the jaw line, per cent."""
     grow: float = 0.0
     """Of the hull, before all else, per cent."""
     erode: float = 0.0
@@ -122,7 +124,7 @@ def face_box(drawn: Drawn, look: Look) -> Box:
     quad = frame_from_crop.apply(corners)
     low, high = quad.min(axis=0), quad.max(axis=0)
     if look.mask != "learned":
-        reach = max(0.0, look.grow) + max(0.0, -look.erode) + look.feather
+        reach = look.jaw + max(0.0, look.grow) + max(0.0, -look.erode) + look.feather
         pad = reach / 100.0 * drawn.face_px + _MARGIN_PX
         points = raise_brows(drawn.landmarks)
         low = np.maximum(low, points.min(axis=0) - pad)
@@ -142,7 +144,8 @@ def face_mask(drawn: Drawn, box: Box, look: Look) -> FloatImage:
     percent_px = drawn.face_px / 100.0
     mask = np.ones(box.size_wh[::-1], np.float32)
     if look.mask != "learned":
-        hull = hull_mask(box.box_from_frame.apply(drawn.landmarks), box.size_wh)
+        points, jaw_px = box.box_from_frame.apply(drawn.landmarks), look.jaw * percent_px
+        hull = hull_mask(points, box.size_wh, jaw_px=jaw_px)
         mask = erode(to_float(hull), amount_px=-look.grow * percent_px)
     if look.mask != "hull" and drawn.mask is not None:
         mask = mask * _warped(drawn.mask, drawn, box, border=0.0).clip(0.0, 1.0)

@@ -1,7 +1,7 @@
 """Stage 1: frames -> aligned faces."""
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from faceswap_cli.detect import (
     build_detector,
     build_landmarker,
 )
-from faceswap_cli.detect.describe import box_of, describe
+from faceswap_cli.detect.describe import Describer, box_of
 from faceswap_cli.device import choose_device
 from faceswap_cli.errors import DeviceError, WorkspaceError
 from faceswap_cli.faces.faceset import write_aligned
@@ -32,8 +32,7 @@ from faceswap_cli.geometry import warp
 from faceswap_cli.imaging import write_image
 from faceswap_cli.media.pictures import BadFrame
 from faceswap_cli.media.reader import Frame
-from faceswap_cli.media.source import Source, open_source
-from faceswap_cli.media.span import Span
+from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.progress import progress
 from faceswap_cli.readahead import read_ahead
 from faceswap_cli.types import SIDES, Side
@@ -58,24 +57,8 @@ class _Side:
     landmarker: Landmarker
     manifest: Manifest
     report: StageReport
+    describer: Describer
     tracker: Tracker = field(default_factory=Tracker)
-
-    @property
-    def engines(self) -> tuple[str, str]:
-        return self.detector.name, self.landmarker.name
-
-    def describe(
-        self, frame: Frame, detection: Detection, marks: Landmarks, track: int
-    ) -> FaceRecord:
-        return describe(
-            frame,
-            detection,
-            marks,
-            track,
-            section=self.section,
-            source=self.source,
-            engines=self.engines,
-        )
 
 
 def run_extract(
@@ -100,7 +83,7 @@ def run_extract(
     """
     sides = [side for side in SIDES if section.side in (side, "both")]
     with only_one(workspace.stages, "extract"):
-        sources = {side: _open_source(workspace, side, inputs) for side in sides}
+        sources = {side: open_side(workspace, side, inputs) for side in sides}
         device = choose_device(section.device)
         detector, landmarker = engines or (
             build_detector(device=device.name, min_score=section.min_score),
@@ -117,11 +100,6 @@ def run_extract(
             raise DeviceError(
                 f"out of memory on {device}", fix="lower --batch-frames, or use --device cpu"
             ) from error
-
-
-def _open_source(workspace: Workspace, side: Side, inputs: InputConfig) -> Source:
-    span = inputs.src_span if side == "src" else inputs.dst_span
-    return open_source(workspace.source(side), Span.parse(span) if span else None)
 
 
 def _extract_side(
@@ -142,6 +120,7 @@ def _extract_side(
         *engines,
         _open_manifest(workspace, side, section, source, engines, redo=redo),
         report,
+        Describer(section, source, (engines[0].name, engines[1].name)),
     )
     sweep_partials(workspace.aligned(side), workspace.overlays(side))
     for entry in run.manifest.items.values():
@@ -172,7 +151,8 @@ def _open_manifest(
     emptied = any(entry["faces"] for entry in items.values()) and not _has_pictures(aligned)
     if redo and _has_pictures(aligned):
         aligned.rename(_free_name(aligned))
-    return Manifest.open(path, settings, redo=redo or emptied)
+    command = f"faceswap-cli extract {workspace.root} --side {side}"
+    return Manifest.open(path, settings, command=command, redo=redo or emptied)
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -253,15 +233,7 @@ def _place(
     records: list[FaceRecord] = []
     jobs: list[tuple[Any, ...]] = []
     for (detection, marks), track in zip(kept, tracks, strict=True):
-        record = describe(
-            frame,
-            detection,
-            marks,
-            track,
-            section=run.section,
-            source=run.source,
-            engines=run.engines,
-        )
+        record = run.describer.record(frame, detection, marks, track)
         path = run.workspace.aligned(run.name) / f"{record.frame_name}_{track:02d}"
         path = path.with_name(f"{path.name}.{run.section.format}")
         entry["faces"].append({"name": path.name, "track": track, "box": record.box})
@@ -293,14 +265,10 @@ def _write_overlay(path: Path, frame: Frame, records: list[FaceRecord]) -> None:
 def _count(run: _Side) -> None:
     """Sum the run up in its report, or raise WorkspaceError if no face was found."""
     entries = run.manifest.items.values()
-    faces = sum(len(entry["faces"]) for entry in entries)
-    tracks: dict[int, int] = {}
-    for entry in entries:
-        for face in entry["faces"]:
-            tracks[face["track"]] = tracks.get(face["track"], 0) + 1
+    tracks = Counter(face["track"] for entry in entries for face in entry["faces"])
     small = sum(entry["small"] for entry in entries)
     weak = sum(entry["weak"] for entry in entries)
-    if not faces:
+    if not tracks:
         raise WorkspaceError(
             f"no face in {len(entries)} frames of {run.name}"
             f" ({small} too small, {weak} too uncertain)",
@@ -308,15 +276,14 @@ def _count(run: _Side) -> None:
             fix="choose footage with a face, or lower --min-score and --min-face-px",
         )
     run.report.facts |= {
-        "faces": faces,
+        "faces": tracks.total(),
         "frames with a face": sum(1 for entry in entries if entry["faces"]),
         "frames": len(entries),
         "too small": small,
         "too uncertain": weak,
-        "tracks": {f"track {k}": n for k, n in sorted(tracks.items(), key=lambda kv: -kv[1])[:8]},
-        "engines": ", ".join(run.engines),
+        "tracks": {f"track {track}": count for track, count in tracks.most_common(8)},
+        "engines": ", ".join(run.describer.engines),
         "folder": str(run.workspace.aligned(run.name)),
     }
-    lost = str(run.source.losses) if any(vars(run.source.losses).values()) else ""
-    if lost:
-        run.report.facts["not decodable"] = lost
+    if run.source.losses.is_any():
+        run.report.facts["not decodable"] = str(run.source.losses)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceswap_cli.config import shipped
 from faceswap_cli.errors import ConfigError, MediaError, WorkspaceError
 from faceswap_cli.files import explain_write_error, replacing, write_atomic
 from faceswap_cli.media.pictures import list_pictures
 from faceswap_cli.media.source import Source, open_source
 from faceswap_cli.media.span import Span
+from faceswap_cli.settings import shipped
 from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import PICTURE_SUFFIXES, VIDEO_SUFFIXES, StageReport, Workspace
 

@@ -1,17 +1,14 @@
 """The stage that paints the new face into every frame of the footage."""
 
 import os
-import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
-from tqdm import tqdm
 
 from faceswap_cli.config import InputConfig, MergeConfig
 from faceswap_cli.device import Device, choose_device
@@ -22,15 +19,17 @@ from faceswap_cli.files import Manifest, fingerprint, only_one, sweep_partials, 
 from faceswap_cli.imaging import encode_image
 from faceswap_cli.media.pictures import BadFrame
 from faceswap_cli.media.reader import Frame
-from faceswap_cli.media.source import Source, open_source
-from faceswap_cli.media.span import Span
+from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.merging.choose import check_origin, check_time, choose_faces
 from faceswap_cli.merging.compose import Drawn, Look, paste_faces
-from faceswap_cli.merging.draw import Artist, Cut, cut_face, to_faces
-from faceswap_cli.progress import progress
+from faceswap_cli.merging.draw import Artist, Cut, cut_face, shared_cores, to_faces
+from faceswap_cli.progress import Stopwatch, progress
 from faceswap_cli.training.checkpoint import Trained, open_trained
 from faceswap_cli.types import Points, RgbImage
 from faceswap_cli.workspace import StageReport, Workspace
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 MAX_BATCH_BYTES = 2**28  # of frames that wait for the network, however few faces they have
 MAX_WRITERS = 16
@@ -61,8 +60,7 @@ def run_merge(
     """
     with only_one(workspace.stages, "merge"):
         sweep_partials(workspace.stages, workspace.merged, workspace.merged_masks)
-        span = Span.parse(inputs.dst_span) if inputs.dst_span else None
-        source = open_source(workspace.source("dst"), span)
+        source = open_side(workspace, "dst", inputs)
         faceset = _open_faces(workspace)
         chosen = choose_faces((face.record for face in faceset.faces), section.face)
         check_origin(chosen, source, workspace.aligned("dst"))
@@ -70,9 +68,15 @@ def run_merge(
         trained = open_trained(workspace.model, device)
         settings = section.model_dump(exclude=NOT_IN_FINGERPRINT)
         settings |= {"model": trained.fingerprint, "footage": source.fingerprint()}
-        manifest = Manifest.open(workspace.manifest("merge"), settings, redo=redo)
+        manifest = Manifest.open(
+            workspace.manifest("merge"),
+            settings,
+            command=f"faceswap-cli merge {workspace.root}",
+            redo=redo,
+        )
         merge = _Merge(workspace, section, source, chosen, manifest)
-        merge.run(_artist(trained, device, section, first=_first_face(faceset, chosen)))
+        with shared_cores(device):
+            merge.run(_artist(trained, device, section, first=_first_face(faceset, chosen)))
         report = merge.report
         report.facts |= {"model": f"iteration {trained.iteration}"}
         report.facts |= {"device": str(device), "folder": str(workspace.merged)}
@@ -129,27 +133,6 @@ def _first_face(faceset: Faceset, chosen: dict[int, list[FaceRecord]]) -> tuple[
     )
 
 
-class Stopwatch:
-    """Seconds by part of the work, summed over threads."""
-
-    def __init__(self) -> None:
-        self._lock, self._spent = Lock(), defaultdict[str, float](float)
-
-    @contextmanager
-    def timing(self, part: str) -> Iterator[None]:
-        """Add what the block takes."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._spent[part] += time.perf_counter() - started
-
-    def seconds(self) -> dict[str, float]:
-        """Return the sums so far."""
-        return {part: round(spent, 2) for part, spent in self._spent.items()}
-
-
 @dataclass
 class _Merge:
     """One run: what goes through it, and what it has counted."""
@@ -167,9 +150,8 @@ class _Merge:
         """Decode, draw, compose, write: the last two in threads, all in bounded queues."""
         num_threads = min(os.cpu_count() or 1, MAX_WRITERS)
         waiting: deque[tuple[int, Future[None]]] = deque()
-        total = self.source.num_frames_hint
         with (
-            progress("merge", total=total, unit="frame") as bar,
+            progress("merge", total=self.source.num_frames_hint, unit="frame") as bar,
             ThreadPoolExecutor(num_threads) as pool,
         ):
             try:
@@ -192,7 +174,7 @@ class _Merge:
         if self.source.losses.num_packets:
             self.report.facts["packets_not_decoded"] = self.source.losses.num_packets
 
-    def _frames(self, bar: "tqdm[None]") -> Iterator[Frame]:
+    def _frames(self, bar: "tqdm[NoReturn]") -> Iterator[Frame]:
         """Yield the frames that are not done yet."""
 
         def is_wanted(index: int) -> bool:
@@ -266,7 +248,7 @@ class _Merge:
             write_atomic(mask_path, mask_data)
 
     def _settle(
-        self, waiting: "deque[tuple[int, Future[None]]]", bar: "tqdm[None]", *, at_most: int
+        self, waiting: "deque[tuple[int, Future[None]]]", bar: "tqdm[NoReturn]", *, at_most: int
     ) -> None:
         """Record what is written; wait until no more than `at_most` frames are not."""
         while waiting and (len(waiting) > at_most or waiting[0][1].done()):
@@ -275,7 +257,7 @@ class _Merge:
             self.manifest.add(self.source.frame_name(index), self._key(index))
             self._count(index, bar, done=1)
 
-    def _count(self, index: int, bar: "tqdm[None]", *, done: int = 0, kept: int = 0) -> None:
+    def _count(self, index: int, bar: "tqdm[NoReturn]", *, done: int = 0, kept: int = 0) -> None:
         self.report.done += done
         self.report.kept += kept
         self.num_swapped += index in self.chosen
@@ -291,7 +273,7 @@ class _Merge:
 
     @property
     def _look(self) -> Look:
-        keys = ("mask", "grow", "erode", "feather", "sharpen")
+        keys = ("mask", "jaw", "grow", "erode", "feather", "sharpen")
         return Look(**{key: getattr(self.section, key) for key in keys})
 
 

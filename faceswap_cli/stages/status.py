@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faceswap_cli.config import Config, load_config
+from faceswap_cli.config import Config
 from faceswap_cli.errors import FaceswapError
 from faceswap_cli.faces.metadata import read_comment
 from faceswap_cli.files import read_manifest
-from faceswap_cli.media.source import Source, open_source
-from faceswap_cli.media.span import Span
+from faceswap_cli.media.source import open_side
+from faceswap_cli.settings import load_config
 from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import PICTURE_SUFFIXES, Workspace
 
@@ -104,7 +104,7 @@ def _read_side(workspace: Workspace, side: Side, config: Config) -> SideStatus:
     found.faces, found.skipped = _count_faces(workspace.aligned(side))
     found.extracted_frames = len(read_manifest(workspace.manifest(f"extract-{side}"))[1])
     try:
-        source = _open_footage(workspace, side, found.span)
+        source = open_side(workspace, side, config.input)
     except FaceswapError as error:
         found.problem = error.what
         return found
@@ -114,10 +114,6 @@ def _read_side(workspace: Workspace, side: Side, config: Config) -> SideStatus:
     found.duration_s = round(float(info.duration_s or 0), 3)
     found.frames = source.num_frames_hint or 0
     return found
-
-
-def _open_footage(workspace: Workspace, side: Side, span: str) -> Source:
-    return open_source(workspace.source(side), Span.parse(span) if span else None)
 
 
 def _count_faces(folder: Path) -> tuple[int, int]:

@@ -2,17 +2,20 @@
 
 import logging
 import time
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
-from faceswap_cli.config import TrainConfig, section_toml
+from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device, choose_device
 from faceswap_cli.errors import DeviceError, WorkspaceError
 from faceswap_cli.faces.faceset import open_faceset
 from faceswap_cli.files import only_one, write_atomic
 from faceswap_cli.models import Autoencoder
 from faceswap_cli.progress import progress
+from faceswap_cli.settings import section_toml
 from faceswap_cli.training.checkpoint import (
     TrainState,
     build_model,
@@ -20,13 +23,18 @@ from faceswap_cli.training.checkpoint import (
     save_checkpoint,
 )
 from faceswap_cli.training.data import FaceStore, build_sampler, fixed_views, load_store
+from faceswap_cli.training.initialise import fit_to_faces
 from faceswap_cli.training.journal import Journal
 from faceswap_cli.training.loop import deferred_interrupt, learning_rate, run_loop
 from faceswap_cli.training.preview import draw_preview
 from faceswap_cli.types import SIDES, RgbImage, Side
 from faceswap_cli.workspace import StageReport, Workspace
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 PREVIEW_FACES = 4
+INIT_FACES = 32
 _log = logging.getLogger(__name__)
 
 
@@ -58,42 +66,23 @@ def run_train(workspace: Workspace, section: TrainConfig) -> StageReport:
 
 def _train(workspace: Workspace, section: TrainConfig, device: Device, report: StageReport) -> bool:
     stores = {side: _open(workspace, side, section, device, report) for side in SIDES}
-    state = TrainState.new(section, device)
-    load_newest(workspace.model, state, section)
+    state = _begin(workspace, section, device, stores)
     report.kept = state.iteration
     write_atomic(workspace.model / "train.toml", section_toml("train", section).encode())
-    journal = Journal(workspace.model, from_iteration=state.iteration)
-    previewer = _Previewer(stores, section, device)
     with (
+        closing(Journal(workspace.model, from_iteration=state.iteration)) as journal,
         deferred_interrupt() as interrupted,
         progress("train", total=section.iterations, unit="it", initial=state.iteration) as bar,
     ):
-        clock = _Clock(state.iteration)
-
-        def seen(iteration: int, means: dict[str, float]) -> None:
-            bar.update()
-            if means:
-                rate = learning_rate(section, iteration)
-                journal.write(iteration, {**means, "rate": rate, "it_s": clock.rate(iteration)})
-                bar.set_postfix({k: f"{v:.4f}" for k, v in means.items() if "dssim" in k})
-            if iteration % section.preview_every == 0 or iteration == section.iterations:
-                journal.show(iteration, previewer.draw(state))
-
-        def save() -> None:
-            save_checkpoint(workspace.model, state, section)
-
-        try:
-            finished = run_loop(
-                state,
-                build_sampler(stores, section, device.place),
-                section,
-                device,
-                seen=seen,
-                save=save,
-                interrupted=interrupted,
-            )
-        finally:
-            journal.close()
+        finished = run_loop(
+            state,
+            build_sampler(stores, section, device.place),
+            section,
+            device,
+            seen=_Watcher(state, section, journal, _Previewer(stores, section, device), bar),
+            save=lambda: save_checkpoint(workspace.model, state, section),
+            interrupted=interrupted,
+        )
     report.done = state.iteration - report.kept
     report.facts |= {
         "iteration": state.iteration,
@@ -103,6 +92,21 @@ def _train(workspace: Workspace, section: TrainConfig, device: Device, report: S
         "model": str(workspace.model),
     }
     return finished
+
+
+def _begin(
+    workspace: Workspace, section: TrainConfig, device: Device, stores: dict[Side, FaceStore]
+) -> TrainState:
+    """Return the state of the newest checkpoint, or a new one."""
+    state = TrainState.new(section, device)
+    if not load_newest(workspace.model, state, section) and section.init == "faces":
+        fit_to_faces(
+            state.model,
+            *(fixed_views(stores[side], INIT_FACES, section.resolution) for side in SIDES),
+        )
+        if state.average:
+            state.begin_average()
+    return state
 
 
 def _open(
@@ -127,21 +131,6 @@ def _open(
     return store
 
 
-@dataclass
-class _Clock:
-    """Iterations a second since it was last asked."""
-
-    iteration: int
-    at: float = 0.0
-
-    def rate(self, iteration: int) -> float:
-        now = time.monotonic()
-        done, passed = iteration - self.iteration, now - self.at
-        first = self.at == 0.0
-        self.iteration, self.at = iteration, now
-        return 0.0 if first else round(done / max(passed, 1e-9), 3)
-
-
 class _Previewer:
     """Draws the same faces each time, with the averaged weights."""
 
@@ -159,3 +148,35 @@ class _Previewer:
         self._model.load_state_dict(weights)
         with self._device.autocast():
             return draw_preview(self._model.eval(), *self._faces)
+
+
+@dataclass
+class _Watcher:
+    """Called after every iteration: moves the bar, writes the journal, draws the previews."""
+
+    state: TrainState
+    section: TrainConfig
+    journal: Journal
+    previewer: _Previewer
+    bar: "tqdm[NoReturn]"
+    looked: tuple[int, float] | None = None
+    """Iteration and time of the last look."""
+
+    def __call__(self, iteration: int, means: dict[str, float]) -> None:
+        """Tell what there is to tell; `means` is empty between two looks at the losses."""
+        section = self.section
+        self.bar.update()
+        if means:
+            extra = {"rate": learning_rate(section, iteration), "it_s": self._speed(iteration)}
+            self.journal.write(iteration, means | extra)
+            self.bar.set_postfix({k: f"{v:.4f}" for k, v in means.items() if "dssim" in k})
+        if iteration % section.preview_every == 0 or iteration == section.iterations:
+            self.journal.show(iteration, self.previewer.draw(self.state))
+
+    def _speed(self, iteration: int) -> float:
+        """Return the iterations a second since the last look; 0 at the first."""
+        now, before = time.monotonic(), self.looked
+        self.looked = (iteration, now)
+        if before is None:
+            return 0.0
+        return round((iteration - before[0]) / max(now - before[1], 1e-9), 3)

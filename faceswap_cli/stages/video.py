@@ -11,11 +11,9 @@ from faceswap_cli.config import InputConfig, VideoConfig
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.files import Manifest, fingerprint, only_one, read_manifest, sweep_partials
 from faceswap_cli.imaging import read_image
-from faceswap_cli.media.pictures import PICTURE_RATE
 from faceswap_cli.media.provenance import synthetic_mark
 from faceswap_cli.media.sound import SoundPlan, plan_sound
-from faceswap_cli.media.source import Source, open_source
-from faceswap_cli.media.span import Span
+from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.media.writer import open_writer
 from faceswap_cli.progress import progress
 from faceswap_cli.types import RgbImage
@@ -48,15 +46,15 @@ def run_video(
     with only_one(workspace.stages, "video"):
         sweep_partials(workspace.stages, workspace.root)
         report = StageReport("video")
-        source = _open_footage(workspace, inputs)
+        source = open_side(workspace, "dst", inputs)
         result = workspace.result(section.container)
         manifest = Manifest.open(workspace.manifest("video"), {})
-        made_of = _made_of(workspace, section, inputs, source)
+        made_of = _made_of(workspace, section, source)
         if not redo and _is_made(result, manifest.items.get(result.name), made_of):
             report.kept = 1
             report.facts |= manifest.items[result.name]["facts"]
             return report
-        frames = _find_frames(workspace, source, rate=inputs.rate)
+        frames = _find_frames(workspace, source)
         sound = plan_sound(source.info, result, span=source.span) if section.sound else None
         report.facts |= _facts(result, frames, sound, source, section)
         # Said first: should the process die after the rename, the file is known to be ours.
@@ -69,20 +67,12 @@ def run_video(
         return report
 
 
-def _open_footage(workspace: Workspace, inputs: InputConfig) -> Source:
-    span = Span.parse(inputs.dst_span) if inputs.dst_span else None
-    return open_source(workspace.source("dst"), span)
-
-
-def _made_of(
-    workspace: Workspace, section: VideoConfig, inputs: InputConfig, source: Source
-) -> str:
+def _made_of(workspace: Workspace, section: VideoConfig, source: Source) -> str:
     """Return what changes when the result would."""
     suffix = _suffix(workspace)
     merged = [_seen(path) for path in sorted(workspace.merged.glob(f"[!.]*{suffix}"))]
     return fingerprint(
         settings=section.model_dump(),
-        rate=str(inputs.rate) if source.info.path.is_dir() else None,
         footage=source.fingerprint(),
         merged=merged,
         version=__version__,
@@ -102,19 +92,18 @@ def _is_made(result: Path, entry: Any, made_of: str) -> bool:
     return bool(entry.get("made_of") == made_of)
 
 
-def _find_frames(workspace: Workspace, source: Source, *, rate: Fraction) -> list[Shown]:
+def _find_frames(workspace: Workspace, source: Source) -> list[Shown]:
     """Return the merged frame of each frame of the footage, in order.
 
     Raises:
         WorkspaceError: Some are not there.
     """
     suffix = _suffix(workspace)
-    stretch = PICTURE_RATE / rate if source.info.path.is_dir() else Fraction(1)
     frames = [
         (
             workspace.merged / f"{source.frame_name(timed.index)}{suffix}",
-            timed.time_s * stretch,
-            timed.duration_s * stretch,
+            timed.time_s,
+            timed.duration_s,
         )
         for timed in source.times()
     ]

@@ -35,12 +35,15 @@ class Views:
     """The same view seen through a random distortion."""
 
 
-def draw_views(batch: int, side: int, *, warp: float, flips: Tensor, generator: Generator) -> Views:
+def draw_views(
+    batch: int, side: int, *, move: float, warp: float, flips: Tensor, generator: Generator
+) -> Views:
     """Draw a random similarity and a random warp for each face of a batch.
 
     Args:
         batch: B.
         side: H, pixels.
+        move: Strength of rotation, zoom and shift, 0 to 1.
         warp: Strength; 0 makes `warped` equal to `plain`.
         flips: (B,), bool: which views are mirrored.
         generator: On the CPU.
@@ -49,9 +52,9 @@ def draw_views(batch: int, side: int, *, warp: float, flips: Tensor, generator: 
     def uniform(low: float, high: float) -> Tensor:
         return torch.rand(batch, generator=generator) * (high - low) + low
 
-    angle = uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG) * (math.pi / 180.0)
-    zoom = torch.exp(uniform(-math.log(MAX_ZOOM), math.log(MAX_ZOOM)))
-    shift_B2 = torch.stack([uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT) for _ in range(2)], dim=1)
+    angle = move * uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG) * (math.pi / 180.0)
+    zoom = torch.exp(move * uniform(-math.log(MAX_ZOOM), math.log(MAX_ZOOM)))
+    shift_B2 = torch.stack([move * uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT) for _ in range(2)], 1)
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     mirror = torch.where(flips, -1.0, 1.0)
     linear_B22 = torch.stack([cos * mirror, -sin, sin * mirror, cos], dim=1).view(batch, 2, 2)

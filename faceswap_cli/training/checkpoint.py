@@ -66,9 +66,6 @@ class TrainState:
     def new(cls, config: TrainConfig, device: Device) -> Self:
         """Return the state before the first iteration."""
         model = build_model(config, device)
-        average = {}
-        if config.ema_half_life > 0:
-            average = {name: p.detach().clone() for name, p in model.named_parameters()}
         optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.AdamW(
                 model.get_submodule(name).parameters(),
@@ -79,7 +76,15 @@ class TrainState:
             )
             for name in model.trained()
         }
-        return cls(model, average, optimizers)
+        state = cls(model, {}, optimizers)
+        if config.ema_half_life > 0:
+            state.begin_average()
+        return state
+
+    def begin_average(self) -> None:
+        """Let the average start from the weights as they are."""
+        named = self.model.named_parameters()
+        self.average = {name: p.detach().clone() for name, p in named}
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from faceswap_cli.faces.faceset import AlignedFace
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
 from faceswap_cli.imaging import read_grey
-from faceswap_cli.masks import erode, hull_mask
+from faceswap_cli.masks import hull_mask
 from faceswap_cli.models import Faces
 from faceswap_cli.training.augment import COVER, draw_views, sample, tint
 from faceswap_cli.types import SIDES, FloatImage, GreyImage, RgbImage, Side
@@ -58,7 +58,7 @@ def load_store(
 
     Args:
         faces: Of one side.
-        config: Resolution, face type, how far the mask grows.
+        config: Resolution, face type, how far the mask reaches.
         masks: Folder of masks that a person may have edited, NAME.png.
         device: Where the tensors live.
 
@@ -113,8 +113,7 @@ def _cut(
         mask = warp(read_grey(edited), canvas_from_picture, size_wh=(side, side), border=0.0)
     else:
         unit_px = side / COVER / FACE_TYPES[config.face_type].side
-        hull = hull_mask(landmarks, (side, side)).astype(np.float32)
-        mask = erode(hull, amount_px=-config.mask_grow / 100.0 * unit_px).astype(np.uint8)
+        mask = hull_mask(landmarks, (side, side), jaw_px=config.jaw / 100.0 * unit_px)
     normal = ((landmarks + 0.5) * (2.0 / side) - 1.0).astype(np.float32)
     return image, mask, normal
 
@@ -134,6 +133,7 @@ def build_sampler(
         views = draw_views(
             len(index),
             config.resolution,
+            move=config.move,
             warp=config.warp if iteration < warp_until else 0.0,
             flips=flip,
             generator=generator,

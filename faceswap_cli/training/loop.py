@@ -80,7 +80,7 @@ def run_loop(
     device: Device,
     *,
     seen: Callable[[int, dict[str, float]], None],
-    save: Callable[[], None],
+    save: Callable[[], object],
     interrupted: Callable[[], bool],
 ) -> bool:
     """Train until `iterations`, `hours`, or an interrupt; save at each interval and at the end.
