@@ -110,6 +110,9 @@ class TrainConfig(Section):
     move: float = Field(
         1.0, ge=0, le=1, description="Strength of the random rotation, zoom and shift."
     )
+    eyes_mouth: float = Field(
+        100.0, ge=0, le=10_000, description="Weight of the colour of eyes and mouth: gaze, lips."
+    )
     warp: float = Field(1.0, ge=0, le=2, description="Strength of the random warp; 0: none.")
     warp_until: float = Field(
         0.7, ge=0, le=1, description="Share of the iterations with warp; the rest sharpens."

@@ -53,7 +53,7 @@ def lower_jaw(landmarks: Points, *, amount_px: float) -> Points:
     points = landmarks.copy()
     outwards = points[:17] - points[33]  # from the base of the nose
     outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
-    share = np.sqrt(np.sin(np.linspace(0.0, np.pi, 17)).clip(min=0.0))[:, None]
+    share = np.sin(np.linspace(0.0, np.pi, 17)).clip(min=0.0)[:, None]
     points[:17] += amount_px * share * outwards
     return points
 
@@ -82,6 +82,26 @@ def hull_mask(
         cv2.fillConvexPoly(part, outline, color=255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
         mask = np.maximum(mask, part)
     return mask
+
+
+def eyes_mouth_mask(landmarks: Points, size_wh: tuple[int, int]) -> GreyImage:
+    """Draw eyes and lips, with a soft margin: where a face is looked at first.
+
+    Args:
+        landmarks: (68, 2), pixels of the picture.
+        size_wh: Of the picture, pixels.
+
+    Returns:
+        (height, width), 255 inside, fading to 0 over a quarter of the eye's width.
+    """
+    width, height = size_wh
+    mask = np.zeros((height, width), np.uint8)
+    fixed = np.rint(np.clip(landmarks, -1e5, 1e5)).astype(np.int32)
+    for part in (range(36, 42), range(42, 48), range(48, 60)):
+        cv2.fillConvexPoly(mask, cv2.convexHull(fixed[list(part)].reshape(-1, 1, 2)), color=255)
+    margin_px = 0.25 * float(np.linalg.norm(landmarks[36] - landmarks[39]))
+    grown = erode(mask.astype(np.float32), amount_px=-margin_px)
+    return np.rint(feather(grown, width_px=margin_px)).astype(np.uint8)
 
 
 def erode(mask: FloatImage, *, amount_px: float) -> FloatImage:

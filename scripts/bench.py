@@ -76,7 +76,7 @@ def bench_train(iterations: int) -> Iterator[Row]:
         images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
         store = FaceStore(
             images.to(device.place),
-            torch.full((64, 1, side, side), 255, dtype=torch.uint8, device=device.place),
+            torch.full((64, 2, side, side), 255, dtype=torch.uint8, device=device.place),
             torch.zeros(64, 68, 2, device=device.place),
             (),
         )

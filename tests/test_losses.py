@@ -4,11 +4,16 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from faceswap_cli.models import Faces
 from faceswap_cli.training.losses import dssim, gaussian, redraw_terms, soften
 
 
 def noise(seed: int, channels: int = 3, side: int = 48) -> Tensor:
     return torch.rand(2, channels, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def faces(mask: Tensor, parts: Tensor | None = None) -> Faces:
+    return Faces(img=noise(0), lms=torch.zeros(2, 68, 2), mask=mask, parts=parts)
 
 
 def test_dssim_agrees_with_scikit_image() -> None:
@@ -42,16 +47,28 @@ def test_what_is_far_outside_the_mask_costs_nothing() -> None:
     mask[:, :, 16:32, 16:32] = 1.0
     other = noise(0)
     other[:, :, :6] = 1.0 - other[:, :, :6]
-    same = redraw_terms(noise(0), mask, noise(0), mask)
-    outside = redraw_terms(other, mask, noise(0), mask)
+    same = redraw_terms(noise(0), mask, faces(mask))
+    outside = redraw_terms(other, mask, faces(mask))
     torch.testing.assert_close(same["dssim"], outside["dssim"])
     torch.testing.assert_close(same["mse"], outside["mse"])
 
 
 def test_what_is_inside_the_mask_costs() -> None:
     mask = torch.ones(2, 1, 48, 48)
-    terms = redraw_terms(noise(1), 1.0 - mask, noise(0), mask)
+    terms = redraw_terms(noise(1), 1.0 - mask, faces(mask))
     assert all(float(value.min()) > 0.01 for value in terms.values())
+
+
+def test_eyes_and_mouth_cost_where_they_are() -> None:
+    mask, parts = torch.ones(2, 1, 48, 48), torch.zeros(2, 1, 48, 48)
+    parts[:, :, :24] = 1.0
+    below = noise(0)
+    below[:, :, 24:] = 0.0
+    terms = redraw_terms(below, mask, faces(mask, parts))
+    assert float(terms["eyes_mouth"].max()) == 0.0
+    terms = redraw_terms(below, mask, faces(mask, 1.0 - parts))
+    assert float(terms["eyes_mouth"].min()) > 0.1
+    assert "eyes_mouth" not in redraw_terms(below, mask, faces(mask))
 
 
 def test_softening_keeps_the_inside_and_ends_outside() -> None:

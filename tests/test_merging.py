@@ -11,7 +11,7 @@ from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
 from faceswap_cli.imaging import to_float
 from faceswap_cli.merging.choose import choose_faces
-from faceswap_cli.merging.colour import lab_from_rgb, rgb_from_lab, transfer_colour
+from faceswap_cli.merging.colour import MAX_RATIO, lab_from_rgb, rgb_from_lab, transfer_colour
 from faceswap_cli.merging.compose import (
     Box,
     Drawn,
@@ -194,7 +194,9 @@ def reinhard(face: FloatImage, footage: FloatImage, region: FloatImage) -> Float
     """Return the transfer as the paper writes it, on pixels picked from scikit-image's LAB."""
     inside = region > 0
     source, target = color.rgb2lab(face), color.rgb2lab(footage)
-    ratio = np.clip(target[inside].std(axis=0) / source[inside].std(axis=0), 0.5, 2.0)
+    ratio = np.clip(
+        target[inside].std(axis=0) / source[inside].std(axis=0), 1 / MAX_RATIO, MAX_RATIO
+    )
     moved = (source - source[inside].mean(axis=0)) * ratio + target[inside].mean(axis=0)
     return np.asarray(color.lab2rgb(moved), np.float32)
 

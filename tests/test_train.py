@@ -154,8 +154,8 @@ def test_an_edited_mask_is_used(tmp_path: Path) -> None:
     write_image(black, read_image(faces[0].path)[..., 0] * 0)
     masks = workspace.edited_masks("src")
     store, _ = load_store(faces, TOY, masks=masks, device=CPU.place)
-    assert int(store.masks[0].max()) == 0
-    assert int(store.masks[1].max()) == 255
+    assert int(store.masks[0, 0].max()) == 0
+    assert int(store.masks[1, 0].max()) == 255
 
 
 def test_a_damaged_picture_is_skipped_counted_and_named(tmp_path: Path) -> None:
@@ -213,6 +213,22 @@ def test_a_checkpoint_with_other_tensors_lists_them(tmp_path: Path) -> None:
     save_file(kept, path, metadata={"faceswap-cli": about})
     with pytest.raises(WorkspaceError, match=r"1 tensors do not fit .*model/inter\.narrow\.bias"):
         run_train(workspace, TOY)
+
+
+def test_a_checkpoint_with_a_setting_of_another_version_still_draws(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    workspace = write_faceset(tmp_path)
+    run_train(workspace, toy(iterations=1))
+    path = checkpoints(workspace.model)[-1]
+    about = read_about(path)
+    about["train"]["of_the_future"] = 1
+    save_file(load_file(path), path, metadata={"faceswap-cli": json.dumps(about)})
+    assert open_trained(workspace.model, CPU).resolution == 32
+    del about["train"]["model"]
+    save_file(load_file(path), path, metadata={"faceswap-cli": json.dumps(about)})
+    with pytest.raises(WorkspaceError, match="describes no model this version knows"):
+        open_trained(workspace.model, CPU)
 
 
 def test_newest_and_best_checkpoints_are_kept(tmp_path: Path) -> None:

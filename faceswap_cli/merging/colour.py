@@ -15,14 +15,16 @@ _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON, _KAPPA = 0.008856, 7.787  # CIE 1976: below epsilon the cube root becomes a line
 MIN_REGION_PX = 16.0
 MIN_SPREAD = 0.5  # in units of LAB; flatter than that has no contrast to stretch
-MAX_RATIO = 2.0
+MAX_RATIO = 1.15
+"""Skin lit from the side spreads twice as far as skin lit from the front; stretching a whole
+face by as much turned its brows and eyes black."""
 
 
 def transfer_colour(face_BCHW: Tensor, footage_BCHW: Tensor, region_B1HW: Tensor) -> Tensor:
     """Give a face the mean and the spread that the footage has in a region.
 
     Per channel c of CIELAB, with weighted mean m and standard deviation s over the region:
-    c' = (c - m_face) * clamp(s_footage / s_face, 1/2, 2) + m_footage, on all pixels.
+    c' = (c - m_face) * clamp(s_footage / s_face, 1/1.15, 1.15) + m_footage, on all pixels.
     The ratio is bounded, so that a strand of hair in either face cannot blow the contrast.
     Where the region holds less than 16 pixels, the face is returned as it is.
 

@@ -49,7 +49,7 @@ class Autoencoder(Model):
         drawn = self._decode(*self.maps(src_code, dst_code))
         terms: Terms = {}
         for name, side, (face, mask) in zip(("src", "dst"), (src, dst), drawn, strict=True):
-            for term, value in redraw_terms(face, mask, side.img, side.mask).items():
+            for term, value in redraw_terms(face, mask, side).items():
                 terms[f"{name}/{term}"] = value
         yield " ".join(self.trained()), terms
 

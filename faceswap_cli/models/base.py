@@ -19,6 +19,8 @@ class Faces:
     """(B, 68, 2), (x, y) in crop coordinates: -1 is the left or upper edge, 1 the other."""
     mask: Tensor
     """(B, 1, H, W), 0..1: where the face is."""
+    parts: Tensor | None = None
+    """(B, 1, H, W), 0..1: eyes and mouth."""
     warped: Tensor | None = None
     """(B, 3, H, W): `img` distorted at random, what an autoencoder is given in training."""
     mel: Tensor | None = None

@@ -180,7 +180,7 @@ def open_trained(folder: Path, device: Device) -> Trained:
             "no trained model", seen_in=folder, fix=f"faceswap-cli train {folder.parent}"
         )
     about, tensors = read_about(found[-1]), _read_tensors(found[-1])
-    config = TrainConfig.model_validate(about["train"])
+    config = _structure(about, found[-1])
     model = build_model(config, device)
     averaged = any(name.startswith("average/") for name in tensors)
     prefix = "average/" if averaged else "model/"
@@ -197,6 +197,18 @@ def open_trained(folder: Path, device: Device) -> Trained:
         int(about["iteration"]),
         digest.hexdigest()[:12],
     )
+
+
+def _structure(about: dict[str, Any], path: Path) -> TrainConfig:
+    """Return the settings that shape the model; others may be of another version's making."""
+    try:
+        return TrainConfig.model_validate({key: about["train"][key] for key in STRUCTURE})
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkspaceError(
+            f"the checkpoint describes no model this version knows: {error}",
+            seen_in=path,
+            fix="update faceswap-cli, or train again",
+        ) from error
 
 
 def _tensors(state: TrainState, *, empty_slots: bool = False) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from faceswap_cli.config import TrainConfig
@@ -17,10 +18,10 @@ from faceswap_cli.faces.faceset import AlignedFace
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
 from faceswap_cli.imaging import read_grey
-from faceswap_cli.masks import hull_mask
+from faceswap_cli.masks import eyes_mouth_mask, hull_mask
 from faceswap_cli.models import Faces
 from faceswap_cli.training.augment import COVER, draw_views, sample, tint
-from faceswap_cli.types import SIDES, FloatImage, GreyImage, RgbImage, Side
+from faceswap_cli.types import SIDES, FloatImage, RgbImage, Side
 
 MIN_FACES = 2
 DETAIL = 1.25
@@ -37,7 +38,7 @@ class FaceStore:
     images: Tensor
     """(N, 3, C, C), uint8, RGB; C is the side of the canvas."""
     masks: Tensor
-    """(N, 1, C, C), uint8."""
+    """(N, 2, C, C), uint8: the face; its eyes and mouth."""
     landmarks: Tensor
     """(N, 68, 2), -1..1 of the canvas."""
     names: tuple[str, ...]
@@ -67,7 +68,7 @@ def load_store(
     """
     skipped: dict[str, str] = {}
 
-    def load(face: AlignedFace) -> tuple[RgbImage, GreyImage, FloatImage] | None:
+    def load(face: AlignedFace) -> tuple[RgbImage, NDArray[np.uint8], FloatImage] | None:
         try:
             return _cut(face, config, masks / f"{face.path.stem}.png")
         except FaceswapError as error:
@@ -86,7 +87,7 @@ def load_store(
     images = torch.from_numpy(np.stack([parts[0] for _, parts in good])).permute(0, 3, 1, 2)
     return FaceStore(
         images.contiguous().to(device),
-        torch.from_numpy(np.stack([parts[1] for _, parts in good]))[:, None].to(device),
+        torch.from_numpy(np.stack([parts[1] for _, parts in good])).to(device),
         torch.from_numpy(np.stack([parts[2] for _, parts in good])).to(device),
         tuple(face.path.name for face, _ in good),
     ), skipped
@@ -103,7 +104,7 @@ def canvas_from_frame(face: AlignedFace, face_type: str, resolution: int) -> Sim
 
 def _cut(
     face: AlignedFace, config: TrainConfig, edited: Path
-) -> tuple[RgbImage, GreyImage, FloatImage]:
+) -> tuple[RgbImage, NDArray[np.uint8], FloatImage]:
     side = canvas_side(config.resolution)
     canvas_from = canvas_from_frame(face, config.face_type, config.resolution)
     canvas_from_picture = canvas_from.after(face.record.crop.inverse())
@@ -115,7 +116,8 @@ def _cut(
         unit_px = side / COVER / FACE_TYPES[config.face_type].side
         mask = hull_mask(landmarks, (side, side), jaw_px=config.jaw / 100.0 * unit_px)
     normal = ((landmarks + 0.5) * (2.0 / side) - 1.0).astype(np.float32)
-    return image, mask, normal
+    parts = eyes_mouth_mask(landmarks, (side, side))
+    return image, np.stack([mask, parts]), normal
 
 
 def build_sampler(
@@ -138,13 +140,15 @@ def build_sampler(
             flips=flip,
             generator=generator,
         )
-        canvas = store.images[index].float() / 255.0
+        canvas, outlines = (t[index].float() / 255.0 for t in (store.images, store.masks))
         plain, warped = views.plain.to(device), views.warped.to(device)
+        outlines = sample(outlines, plain, mode="bilinear")
         layout = torch.channels_last
         return Faces(
             img=sample(canvas, plain, mode="bicubic").contiguous(memory_format=layout),
             lms=store.landmarks[index],
-            mask=sample(store.masks[index].float() / 255.0, plain, mode="bilinear"),
+            mask=outlines[:, :1],
+            parts=outlines[:, 1:],
             warped=tint(
                 sample(canvas, warped, mode="bilinear"),
                 strength=config.colour_shift,

@@ -49,8 +49,8 @@ def train_step(
 
 def weighted_loss(terms: Terms, config: TrainConfig) -> Tensor:
     """Return the sum of the terms, each by the weight of its last name: src/dssim -> dssim."""
-    weights = {"dssim": config.dssim, "mse": config.mse, "mask": config.mask}
-    return torch.stack([weights[name.split("/")[-1]] * v.mean() for name, v in terms.items()]).sum()
+    weighted = [getattr(config, name.split("/")[-1]) * v.mean() for name, v in terms.items()]
+    return torch.stack(weighted).sum()
 
 
 def learning_rate(config: TrainConfig, iteration: int) -> float:

@@ -6,32 +6,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faceswap_cli.models.base import Faces
+
 # Of DSSIM: the window of Wang et al. (2004), stabilisers for values in 0..1.
 WINDOW_SIGMA_PX, WINDOW_TAPS = 1.5, 11
 C1, C2 = 0.01**2, 0.03**2
 
 
-def redraw_terms(
-    face_BCHW: Tensor, mask_B1HW: Tensor, true_face_BCHW: Tensor, true_mask_B1HW: Tensor
-) -> dict[str, Tensor]:
+def redraw_terms(face_BCHW: Tensor, mask_B1HW: Tensor, true: Faces) -> dict[str, Tensor]:
     """Compare redrawn faces with the true ones.
 
     Args:
         face_BCHW: What the model drew, RGB, 0..1.
         mask_B1HW: The mask it drew, 0..1.
-        true_face_BCHW: The true faces.
-        true_mask_B1HW: 1 where the face is; colours far outside of it cost nothing.
+        true: The true faces; colours far outside of their masks cost nothing.
 
     Returns:
-        dssim, mse and mask, each (B,), not weighted.
+        dssim, mse and mask, and eyes_mouth where the faces say where those are; each (B,),
+        not weighted.
     """
-    region_B1HW = soften(true_mask_B1HW)
-    drawn, true = face_BCHW.float() * region_B1HW, true_face_BCHW.float() * region_B1HW
-    return {
-        "dssim": dssim(drawn, true),
-        "mse": (drawn - true).square().flatten(1).mean(dim=1),
-        "mask": (mask_B1HW.float() - true_mask_B1HW).square().flatten(1).mean(dim=1),
+    region_B1HW = soften(true.mask)
+    drawn, wanted = face_BCHW.float() * region_B1HW, true.img.float() * region_B1HW
+    terms = {
+        "dssim": dssim(drawn, wanted),
+        "mse": (drawn - wanted).square().flatten(1).mean(dim=1),
+        "mask": (mask_B1HW.float() - true.mask).square().flatten(1).mean(dim=1),
     }
+    if true.parts is not None:
+        apart = (face_BCHW.float() - true.img).abs() * true.parts
+        terms["eyes_mouth"] = apart.flatten(1).mean(dim=1)
+    return terms
 
 
 def soften(mask_B1HW: Tensor) -> Tensor:
