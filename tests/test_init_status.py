@@ -182,6 +182,7 @@ def test_every_step_leads_to_the_next_command(footage: Path) -> None:
     status = read_status(workspace)
     assert (status.iteration, status.iterations) == (300, 500)
     assert status.missing[0] == "training"
+    assert status.next.endswith(f"--config {workspace.root}/stages/train.toml")
     write_atomic(workspace.model / "iter_00000500.safetensors", b"")
     assert read_status(workspace).next == f"faceswap-cli merge {workspace.root}"
     manifest = Manifest.open(workspace.manifest("merge"), {})

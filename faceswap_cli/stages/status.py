@@ -166,7 +166,10 @@ def _what_next(workspace: Workspace, status: Status, root: str) -> tuple[list[st
         one_side = f" --side {no_faces[0]}" if len(no_faces) == 1 else ""
         unmade.append((f"faces of {' and '.join(no_faces)}", f"extract {root}{one_side}"))
     if status.iteration < status.iterations:
-        unmade.append(("training" if status.iteration else "a model", f"train {root}"))
+        # A training that was begun goes on only with the settings it was begun with.
+        begun = status.iteration and workspace.settings("train").exists()
+        config = f" --config {root}/stages/train.toml" if begun else ""
+        unmade.append(("training" if status.iteration else "a model", f"train {root}{config}"))
     if not status.merged or status.merged < status.dst.frames:
         unmade.append(("merged frames", f"merge {root}"))
     if not status.results or _is_stale(workspace, status.results):
