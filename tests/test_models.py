@@ -107,3 +107,15 @@ def test_the_normalised_code_forgets_contrast() -> None:
 def test_adopting_a_checkpoint_names_what_does_not_fit() -> None:
     with pytest.raises(RuntimeError, match=r"decoder_dst\.face"):
         toy("df", "").adopt(dict(toy("liae", "").state_dict()))
+
+
+def test_liae_teaches_the_expression_through_the_code_that_a_swap_asks() -> None:
+    # Each dst face is drawn with the B of another one: B can only tell who it is.
+    model = toy("liae", "ud")
+    codes = torch.rand(3, 8 * 4 * 16, generator=torch.Generator().manual_seed(0))
+    taught, plain = (maps(codes, codes)[1] for maps in (model.training_maps, model.maps))
+    other_B, dst_AB = taught.chunk(2, dim=1)
+    B, AB = plain.chunk(2, dim=1)
+    assert torch.equal(dst_AB, AB)
+    assert torch.equal(other_B[1], B[0])
+    assert torch.equal(model.swap_map(codes).chunk(2, dim=1)[1], AB)

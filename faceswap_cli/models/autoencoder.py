@@ -31,6 +31,10 @@ class Autoencoder(Model):
     def maps(self, src_code: Tensor, dst_code: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the decoder of each side starts from, (B, C, l, l)."""
 
+    def training_maps(self, src_code: Tensor, dst_code: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the losses decode: maps, or what teaches more."""
+        return self.maps(src_code, dst_code)
+
     @abstractmethod
     def swap_map(self, dst_code: Tensor) -> Tensor:
         """Return what the src decoder starts from to draw a swap, (B, C, l, l)."""
@@ -46,7 +50,7 @@ class Autoencoder(Model):
         """Redraw each side from its distorted picture; see Model."""
         given = [side.img if side.warped is None else side.warped for side in (src, dst)]
         src_code, dst_code = self.encoder(torch.cat(given)).chunk(2)
-        drawn = self._decode(*self.maps(src_code, dst_code))
+        drawn = self._decode(*self.training_maps(src_code, dst_code))
         terms: Terms = {}
         for name, side, (face, mask) in zip(("src", "dst"), (src, dst), drawn, strict=True):
             for term, value in redraw_terms(face, mask, side).items():
@@ -157,6 +161,17 @@ class LIAE(Autoencoder):
         src_AB, dst_AB = self.inter_AB(torch.cat([src_code, dst_code])).chunk(2)
         dst_B = self.inter_B(dst_code)
         return torch.cat([src_AB, src_AB], dim=1), torch.cat([dst_B, dst_AB], dim=1)
+
+    def training_maps(self, src_code: Tensor, dst_code: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw each dst face with the B of another one of the batch.
+
+        So B can hold no more than what all dst faces share, who it is, and the expression
+        has to go through AB, the only one that a swap asks. Left to itself B takes the
+        expression too, and swaps hardly move their lips.
+        """
+        src_map, dst_map = self.maps(src_code, dst_code)
+        other_B, dst_AB = dst_map.chunk(2, dim=1)
+        return src_map, torch.cat([other_B.roll(1, dims=0), dst_AB], dim=1)
 
     def swap_map(self, dst_code: Tensor) -> Tensor:
         """See Autoencoder."""
