@@ -95,8 +95,10 @@ def test_longer_training_goes_on_from_the_shorter(tmp_path: Path) -> None:
     run_train(workspace, toy(iterations=3))
     report = run_train(workspace, toy(iterations=5))
     assert (report.kept, report.done) == (3, 2)
+    before = checkpoints(workspace.model)[-1].stat().st_mtime_ns
     again = run_train(workspace, toy(iterations=5))
     assert (again.kept, again.done) == (5, 0)
+    assert checkpoints(workspace.model)[-1].stat().st_mtime_ns == before
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def load_newest(folder: Path, state: TrainState, config: TrainConfig) -> bool:
     _fill(_tensors(state, empty_slots=True), _read_tensors(found[-1]), found[-1])
     state.iteration = int(about["iteration"])
     state.elapsed_s = float(about["elapsed_s"])
+    state.loss = float(about["loss"])
     return True
 
 

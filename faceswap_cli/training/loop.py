@@ -101,7 +101,19 @@ def run_loop(
         DivergedError: A loss is not finite; the last checkpoint is as it was.
     """
     sums: dict[str, Tensor] = {}
-    count, since_save = 0, []
+    count, since_save = 0, list[float]()
+    saved = state.iteration
+
+    def checkpoint() -> None:
+        nonlocal saved
+        if state.iteration == saved:
+            return
+        if since_save:
+            state.loss = sum(since_save) / len(since_save)
+        since_save.clear()
+        save()
+        saved = state.iteration
+
     while state.iteration < config.iterations and not _time_is_up(state, config):
         began = time.monotonic()
         terms = train_step(state, sampler, config, device)
@@ -117,13 +129,11 @@ def run_loop(
         state.elapsed_s += time.monotonic() - began
         seen(state.iteration, means)
         if due:
-            state.loss = sum(since_save) / len(since_save)
-            since_save = []
-            save()
+            checkpoint()
         if interrupted():
-            save()
+            checkpoint()
             return False
-    save()
+    checkpoint()
     return True
 
 
