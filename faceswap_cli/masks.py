@@ -53,7 +53,8 @@ def lower_jaw(landmarks: Points, *, amount_px: float) -> Points:
     points = landmarks.copy()
     outwards = points[:17] - points[33]  # from the base of the nose
     outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
-    share = np.sin(np.linspace(0.0, np.pi, 17)).clip(min=0.0)[:, None]
+    # Steep: beside the mouth a little more already shows the hair of long-haired people.
+    share = np.sin(np.linspace(0.0, np.pi, 17)).clip(min=0.0)[:, None] ** 3
     points[:17] += amount_px * share * outwards
     return points
 
