@@ -120,6 +120,17 @@ def bench_merge(workspace: Path, video: Path | None) -> Iterator[Row]:
     yield "peak memory of the process", peak / 1024.0, "MiB"
 
 
+def measure(given: argparse.Namespace) -> Iterator[Row]:
+    """Return the rows of the benchmark that was asked for."""
+    if given.what == "help":
+        return bench_help()
+    if given.what == "extract":
+        return bench_extract(given.video)
+    if given.what == "train":
+        return bench_train(given.iterations)
+    return bench_merge(given.workspace, given.video)
+
+
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(
@@ -134,13 +145,7 @@ def main() -> None:
         parser.error("extract needs --video")
     if given.what == "merge" and given.workspace is None:
         parser.error("merge needs a trained workspace")
-    rows = {
-        "help": bench_help,
-        "extract": lambda: bench_extract(given.video),
-        "train": lambda: bench_train(given.iterations),
-        "merge": lambda: bench_merge(given.workspace, given.video),
-    }[given.what]()
-    for name, value, unit in rows:
+    for name, value, unit in measure(given):
         print(f"{name:48} {value:10.3f} {unit}", flush=True)
 
 

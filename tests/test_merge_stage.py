@@ -19,7 +19,7 @@ from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.geometry import warp
 from faceswap_cli.imaging import read_grey, read_image, write_image
 from faceswap_cli.media.reader import Frame, read_frames
-from faceswap_cli.media.source import open_source
+from faceswap_cli.media.source import open_side
 from faceswap_cli.merging.compose import paste_faces
 from faceswap_cli.models.base import Faces, Painter
 from faceswap_cli.stages import merge
@@ -289,7 +289,7 @@ def test_frames_in_memory_are_bounded(
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
     def open_counted(*arguments: Any) -> Any:
-        source: Any = open_source(*arguments)
+        source: Any = open_side(*arguments)
         real_frames = source.frames
 
         def frames(wanted: Any = None) -> Iterator[Any]:
@@ -313,7 +313,7 @@ def test_frames_in_memory_are_bounded(
             alive -= 1
         return paste_faces(*arguments)
 
-    monkeypatch.setattr(merge, "open_source", open_counted)
+    monkeypatch.setattr(merge, "open_side", open_counted)
     monkeypatch.setattr(merge, "paste_faces", paste_counted)
     monkeypatch.setattr(merge, "MAX_BATCH_BYTES", 3 * 96 * 72 * 3)
     assert run(workspace).done == 4 * NUM_FRAMES
