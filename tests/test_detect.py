@@ -432,7 +432,7 @@ class TestFan:
         assert "2DFAN4-1.pth.tar are missing" in message
         assert f"seen in: {tmp_path / 'checkpoints'}" in message
         assert "fix: download https://example.org/2DFAN4-1.pth.tar" in message
-        assert "`mesh`" in message
+        assert "--landmarker mesh" in message
 
     def test_auto_takes_the_mesh_without_cuda(self, fake_package: types.SimpleNamespace) -> None:
         assert build("auto", device="cpu").name.startswith("facemesh_468@")

@@ -27,7 +27,7 @@ NETWORK: Final = "2DFAN-4"
 CROP_PX: Final = 640
 SURROUNDINGS: Final = 1.6
 """Side of the crop per side of the mesh's region: FAN looks at twice the box of the face."""
-USE_MESH: Final = "choose the landmarker `mesh`, which needs no download"
+USE_MESH: Final = "use --landmarker mesh, which needs no download"
 
 
 def is_fan_ready() -> bool:
