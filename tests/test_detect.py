@@ -421,7 +421,7 @@ class TestFan:
             build("fan", device="cpu")
         assert "face-alignment" in str(caught.value)
         assert 'fix: pip install "faceswap-cli[fan]"' in str(caught.value)
-        assert "`mesh`" in str(caught.value)
+        assert "--landmarker mesh" in str(caught.value)
 
     def test_missing_weights_are_explained(
         self, fake_package: types.SimpleNamespace, tmp_path: Path
