@@ -78,7 +78,7 @@ def run_extract(
         workspace: With footage for the chosen sides.
         section: How.
         inputs: Which span of each side.
-        redo: Begin anew; the faces there are move to aligned_1/, aligned_2/ ...
+        redo: Begin anew; the faces there are moved to aligned_1/, aligned_2/ ...
         engines: Detector and landmarker; by default those that `section` names.
     """
     sides = [side for side in SIDES if section.side in (side, "both")]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
@@ -126,7 +126,7 @@ def load_newest(folder: Path, state: TrainState, config: TrainConfig) -> bool:
         return False
     about = read_about(found[-1])
     _check_structure(found[-1], about["train"], config.model_dump())
-    _fill(_tensors(state, empty_slots=True), _read_tensors(found[-1]), found[-1])
+    _fill(_tensors(state, empty_slots=True), load_file(found[-1]), found[-1])
     state.iteration = int(about["iteration"])
     state.elapsed_s = float(about["elapsed_s"])
     state.loss = float(about["loss"])
@@ -180,7 +180,7 @@ def open_trained(folder: Path, device: Device) -> Trained:
         raise WorkspaceError(
             "no trained model", seen_in=folder, fix=f"faceswap-cli train {folder.parent}"
         )
-    about, tensors = read_about(found[-1]), _read_tensors(found[-1])
+    about, tensors = read_about(found[-1]), load_file(found[-1])
     config = _structure(about, found[-1])
     model = build_model(config, device)
     averaged = any(name.startswith("average/") for name in tensors)
@@ -226,11 +226,6 @@ def _tensors(state: TrainState, *, empty_slots: bool = False) -> dict[str, Tenso
             for slot in ("step", "exp_avg", "exp_avg_sq"):
                 tensors[f"optimizer/{child}.{name}/{slot}"] = slots[slot]
     return tensors
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
 
 
 def _fill(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:

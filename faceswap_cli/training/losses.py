@@ -2,6 +2,8 @@
 
 # Shape suffixes: B batch, C 3 (red, green, blue), H, W sides of the crop.
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,24 +77,25 @@ def gaussian(x_BCHW: Tensor, *, sigma: float, taps: int, pad: bool) -> Tensor:
         taps: Odd length of the window.
         pad: Keep the size, the border repeated; else only whole windows remain.
     """
-    at = torch.arange(taps, device=x_BCHW.device, dtype=torch.float32) - (taps - 1) / 2
-    window = torch.exp(-0.5 * (at / sigma) ** 2)
-    window = window / window.sum()
     if pad:
         half = taps // 2
         x_BCHW = F.pad(x_BCHW, (half, half, half, half), mode="replicate")
     # A blur is a product with a banded matrix: on a CPU many times faster than a depthwise
     # convolution, and never rounded to bf16, where a variance would drown.
     with torch.autocast(x_BCHW.device.type, enabled=False):
-        rows = x_BCHW @ _band(window, x_BCHW.shape[-1])
-        return _band(window, x_BCHW.shape[-2]).T @ rows
+        rows = x_BCHW @ _band(sigma, taps, x_BCHW.shape[-1], x_BCHW.device)
+        return _band(sigma, taps, x_BCHW.shape[-2], x_BCHW.device).T @ rows
 
 
-def _band(window: Tensor, length: int) -> Tensor:
+@lru_cache(maxsize=32)  # the same few in every iteration
+@torch.inference_mode(mode=False)  # whoever asks first, training may keep it
+def _band(sigma: float, taps: int, length: int, device: torch.device) -> Tensor:
     """Return (length, length - taps + 1): column j holds the window from row j on."""
-    taps, out = len(window), length - len(window) + 1
+    at = torch.arange(taps, device=device, dtype=torch.float32) - (taps - 1) / 2
+    window = torch.exp(-0.5 * (at / sigma) ** 2)
+    window, out = window / window.sum(), length - taps + 1
     band = window.new_zeros(length, out)
-    columns = torch.arange(out, device=window.device)
+    columns = torch.arange(out, device=device)
     for k in range(taps):
         band[columns + k, columns] = window[k]
     return band
