@@ -121,14 +121,16 @@ def extract(workspace: Path, **how: Any) -> None:
 
 @cli.command(cls=SettingsCommand, sections=("train",))
 @stage_options
-def train(workspace: Path, **how: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Tell size, memory and speed; train nothing.")
+def train(workspace: Path, dry_run: bool, **how: Any) -> None:
     """Train the model on the extracted faces, or go on training it.
 
     \b
     Example:
       faceswap-cli train anna --iterations 50000 --resolution 192
     """
-    Invocation(workspace, **how).run("train")
+    invocation = Invocation(workspace, **how)
+    invocation.rehearse() if dry_run else invocation.run("train")
 
 
 @cli.command(cls=SettingsCommand, sections=("merge", "input"))

@@ -6,7 +6,7 @@ workspace < flag.
 """
 
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -93,7 +93,19 @@ class TrainConfig(Section):
     d_mask_dims: int = Field(22, ge=2, le=256, multiple_of=2, description="Of the mask decoders.")
     iterations: int = Field(200_000, ge=1, le=10_000_000, description="Length of the training.")
     hours: float = Field(0.0, ge=0, le=10_000, description="Stop after so many hours; 0: no limit.")
-    batch_size: int = Field(8, ge=1, le=512, description="Faces of each side an iteration.")
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
+        8, description="Faces of each side an iteration; auto: what fits the GPU, 8 on a CPU."
+    )
+    micro_batch: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="Faces of each side computed at once, gradients are summed; 0: the whole "
+        "batch, halved where memory runs out.",
+    )
+    recompute: bool = Field(
+        False, description="Compute activations twice instead of keeping them: less memory."
+    )
     init: Literal["faces", "glorot"] = Field(
         "faces", description="First weights: fitted to the faces (learns sooner), or Glorot's."
     )
@@ -122,6 +134,16 @@ class TrainConfig(Section):
     colour_shift: float = Field(
         0.05, ge=0, le=0.5, description="Random shift of brightness, contrast and hue."
     )
+    colour_from_dst: Literal["none", "rct", "lct", "mkl", "idt", "sot"] = Field(
+        "none", description="Give src faces the colours of random dst faces, by this method."
+    )
+    damage: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the given pictures that are blurred, noised, compressed: poor dst.",
+    )
+    uniform_yaw: bool = Field(False, description="Show profiles as often as frontal faces.")
     jaw: float = Field(
         12.0, ge=0, le=50, description="Learn this much below the jaw line too, % of the face."
     )
@@ -132,7 +154,24 @@ class TrainConfig(Section):
         "auto", description="auto: bf16 where the hardware computes it, else fp32."
     )
     device: DeviceName = Field("auto", description="Where it trains.")
+    compile: Literal["auto", "on", "off", "graphs"] = Field(
+        "auto",
+        description="torch.compile: auto is on for CUDA; graphs: with CUDA graphs, small models.",
+    )
+    devices: int = Field(
+        1, ge=0, le=64, description="GPUs that train together, on a CPU processes; 0: all GPUs."
+    )
+    shard_optimizer: bool = Field(
+        False, description="Divide the state of the optimiser among the devices: less memory each."
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same run.")
+
+    @property
+    def batch(self) -> int:
+        """batch_size as a number; `auto` must have been resolved before."""
+        if self.batch_size == "auto":
+            raise ValueError("batch_size is still auto")
+        return self.batch_size
 
 
 class MergeConfig(Section):

@@ -1,5 +1,8 @@
 """Which device, and which precision: chosen once, and said."""
 
+import os
+import resource
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +17,26 @@ class Device:
 
     name: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
+    index: int = 0
+    """Which of several GPUs."""
 
     @property
     def place(self) -> torch.device:
         """The device as torch's own type."""
-        return torch.device(self.name)
+        return torch.device("cuda", self.index) if self.name == "cuda" else torch.device("cpu")
+
+    def free_bytes(self) -> int:
+        """Return the memory that nobody uses, for what is to be kept there."""
+        if self.name == "cuda":
+            return torch.cuda.mem_get_info(self.index)[0]
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    def used_bytes(self) -> int:
+        """Return the memory that this process has taken: at most so far, of the GPU or of RAM."""
+        if self.name == "cuda":
+            return torch.cuda.max_memory_reserved(self.index)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
     def autocast(self) -> torch.autocast:
         """Return the context in which networks run at this precision."""
@@ -27,17 +45,18 @@ class Device:
         )
 
     def __str__(self) -> str:
-        model = torch.cuda.get_device_name() if self.name == "cuda" else "CPU"
+        model = torch.cuda.get_device_name(self.index) if self.name == "cuda" else "CPU"
         threads = f", {torch.get_num_threads()} threads" if self.name == "cpu" else ""
         return f"{model}{threads}, {self.precision}"
 
 
-def choose_device(name: str, precision: str = "auto") -> Device:
+def choose_device(name: str, precision: str = "auto", *, index: int = 0) -> Device:
     """Return the device that was asked for; `auto` takes CUDA where there is one.
 
     Args:
         name: auto, cpu or cuda.
         precision: auto, fp32 or bf16. auto is bf16 only where the hardware computes it.
+        index: Which of several GPUs.
 
     Raises:
         DeviceError: CUDA was asked for and is not there: never a silent CPU.
@@ -52,7 +71,7 @@ def choose_device(name: str, precision: str = "auto") -> Device:
     chosen: Literal["cpu", "cuda"] = "cuda" if there and name != "cpu" else "cpu"
     if precision == "auto":
         precision = "bf16" if computes_bf16(chosen) else "fp32"
-    return Device(chosen, "bf16" if precision == "bf16" else "fp32")
+    return Device(chosen, "bf16" if precision == "bf16" else "fp32", index)
 
 
 def computes_bf16(name: str) -> bool:

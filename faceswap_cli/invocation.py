@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,39 @@ class Invocation:
     def run(self, *stages: str) -> None:
         """Run the stages on the workspace, print their reports, and leave with an exit code."""
         from faceswap_cli.chain import run_stage
+        from faceswap_cli.ranks import is_follower
         from faceswap_cli.workspace import Workspace
 
+        if is_follower():
+            self._follow(*stages)
+            return
         workspace = Workspace.open(self.root)
         config = self.settings(workspace)
         reports: list[StageReport] = []
         for name in stages:
             reports += run_stage(name, workspace, config, announce=self.announce, redo=self.redo)
         self.report(reports, name=stages[0] if len(stages) == 1 else "run")
+
+    def _follow(self, *stages: str) -> None:
+        """Do our part of the training; all else is done and told by the first process."""
+        from faceswap_cli.stages.train import run_train
+        from faceswap_cli.workspace import Workspace
+
+        if "train" in stages:
+            workspace = Workspace.open(self.root)
+            run_train(workspace, replace(self, quiet=True).settings(workspace).train)
+
+    def rehearse(self) -> None:
+        """Print what a training with these settings would be like; nothing is written."""
+        from faceswap_cli.chain import settings_toml
+        from faceswap_cli.stages.rehearse import rehearse
+        from faceswap_cli.workspace import Workspace
+
+        workspace = Workspace.open(self.root)
+        config = self.settings(workspace)
+        self.announce(settings_toml("train", config))
+        found = rehearse(workspace, config.train)
+        print_json(found.as_json()) if self.as_json else click.echo(found.text())
 
     def settings(self, workspace: "Workspace") -> "Config":
         """Return the resolved settings: default < --config < config.toml < flag."""

@@ -19,6 +19,11 @@ def be_quiet() -> None:
     _quiet = True
 
 
+def is_quiet() -> bool:
+    """Tell whether be_quiet() was called."""
+    return _quiet
+
+
 @contextmanager
 def progress(
     what: str, *, total: int | None, unit: str, initial: int = 0

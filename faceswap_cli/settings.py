@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -107,9 +107,15 @@ def _merge(
 
 
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> ConfigError:
-    lines, places = [], []
+    lines: list[str] = []
+    places: list[str] = []
+    told: set[str] = set()
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        # A setting with alternatives fails once for each; the first, the number, tells most.
+        key = ".".join(str(part) for part in item["loc"][:2])
+        if key in told:
+            continue
+        told.add(key)
         seen = f", got {item['input']!r}" if key else ""
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
@@ -145,7 +151,7 @@ def _near(where: tuple[int | str, ...]) -> str:
 def describe_range(field: FieldInfo) -> str:
     """Return the range of a setting: `64..2048, multiple of 16`; empty if it has none."""
     limits: dict[str, Any] = {}
-    for constraint in field.metadata:
+    for constraint in _constraints(field):
         limits |= {
             key: getattr(constraint, key)
             for key in ("ge", "gt", "le", "lt", "multiple_of")
@@ -153,6 +159,15 @@ def describe_range(field: FieldInfo) -> str:
         }
     parts = [text for text in (_interval(limits), _multiple(limits)) if text]
     return ", ".join(parts)
+
+
+def _constraints(field: FieldInfo) -> list[Any]:
+    """Return those of the setting, and those of a number that is one of its alternatives."""
+    found = list(field.metadata)
+    for alternative in get_args(field.annotation):
+        for inner in getattr(alternative, "__metadata__", ()):
+            found += inner.metadata if isinstance(inner, FieldInfo) else [inner]
+    return found
 
 
 def _interval(limits: Mapping[str, Any]) -> str:

@@ -114,6 +114,11 @@ class Workspace:
         return self.root / "model"
 
     @property
+    def cache(self) -> Path:
+        """The folder of what can be made again: decoded faces, compiled code."""
+        return self.root / "cache"
+
+    @property
     def merged(self) -> Path:
         """The folder of the merged frames."""
         return self.folder("dst") / "merged"

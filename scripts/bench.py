@@ -1,7 +1,8 @@
 """How fast the stages are on this machine: prints a table. Not part of the tests.
 
     python scripts/bench.py help
-    python scripts/bench.py train
+    python scripts/bench.py train --models df64,quick --iterations 20 --json FILE
+    python scripts/bench.py train --variants fp32,fp32+contiguous,fp32+recompute
     python scripts/bench.py extract --video CLIP.mp4
     python scripts/bench.py merge WORKSPACE          # a trained workspace, merged into a copy
 
@@ -57,44 +58,6 @@ def bench_extract(video: Path) -> Iterator[Row]:
         yield "frames with a face", 100.0 * share, "%"
 
 
-def bench_train(iterations: int) -> Iterator[Row]:
-    """Time an iteration of DF 128 at batch 4, its batches included, and the batches alone."""
-    import torch
-
-    from faceswap_cli.config import TrainConfig
-    from faceswap_cli.device import choose_device
-    from faceswap_cli.training.checkpoint import TrainState
-    from faceswap_cli.training.data import FaceStore, build_sampler, canvas_side
-    from faceswap_cli.training.loop import train_step
-
-    for precision in ("auto", "fp32"):
-        config = TrainConfig(
-            model="df", options="", ae_dims=128, e_dims=48, d_dims=48, d_mask_dims=16, batch_size=4
-        )
-        device = choose_device("auto", precision)
-        side = canvas_side(config.resolution)
-        images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
-        store = FaceStore(
-            images.to(device.place),
-            torch.full((64, 2, side, side), 255, dtype=torch.uint8, device=device.place),
-            torch.zeros(64, 68, 2, device=device.place),
-            (),
-        )
-        sampler = build_sampler({"src": store, "dst": store}, config, device.place)
-        state = TrainState.new(config, device)
-        steps, batches = [], []
-        for iteration in range(iterations + 2):
-            began = time.perf_counter()
-            sampler(iteration)
-            batches.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            terms = train_step(state, sampler, config, device)
-            float(next(iter(terms.values())))  # waits for the device
-            steps.append(time.perf_counter() - began)
-        yield f"DF 128 iteration, {device}", statistics.median(steps[2:]), "s"
-        yield "  of it the batches", statistics.median(batches[2:]), "s"
-
-
 def bench_merge(workspace: Path, video: Path | None) -> Iterator[Row]:
     """Time the merge stage of a trained workspace, in a copy that shares model and faces."""
     from faceswap_cli.config import Config
@@ -126,25 +89,63 @@ def measure(given: argparse.Namespace) -> Iterator[Row]:
         return bench_help()
     if given.what == "extract":
         return bench_extract(given.video)
-    if given.what == "train":
-        return bench_train(given.iterations)
     return bench_merge(given.workspace, given.video)
 
 
-def main() -> None:
-    """Run what the command line names."""
+def print_train(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print the tables of the training, which has a module of its own."""
+    import bench_train
+
+    try:
+        names = bench_train.choose_models(given.models)
+        variants = bench_train.choose_variants(given.variants, compiled=given.compile)
+    except ValueError as error:
+        parser.error(str(error))
+    lines = bench_train.bench_train(
+        names, variants, given.iterations, chosen=given.variants is not None, file=given.json
+    )
+    for line in lines:
+        print(line, flush=True)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["help", "extract", "train", "merge"])
     parser.add_argument("workspace", type=Path, nargs="?", help="for merge")
     parser.add_argument("--video", type=Path, help="for extract; for merge: other footage of dst")
-    parser.add_argument("--iterations", type=int, default=10, help="for train")
+    train = parser.add_argument_group("train")
+    train.add_argument(
+        "--models",
+        default="df128,df64,liae256,quick",
+        help="any of df128, df64, liae256, dfud320, quick; default %(default)s",
+    )
+    train.add_argument("--iterations", type=int, default=10, help="that count; default %(default)s")
+    train.add_argument(
+        "--variants",
+        help="fp32 or bf16, each with any of +contiguous, +recompute, +compile;"
+        " default: what this device computes, channels last and contiguous",
+    )
+    train.add_argument("--compile", action="store_true", help="compare each variant compiled, too")
+    train.add_argument("--json", type=Path, metavar="FILE", help="write all figures here, too")
+    return parser
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = build_parser()
     given = parser.parse_args()
     if given.what == "extract" and given.video is None:
         parser.error("extract needs --video")
     if given.what == "merge" and given.workspace is None:
         parser.error("merge needs a trained workspace")
+    if given.iterations < 1:
+        parser.error("--iterations must be 1 or more")
+    if given.what == "train":
+        print_train(given, parser)
+        return
     for name, value, unit in measure(given):
         print(f"{name:48} {value:10.3f} {unit}", flush=True)
 

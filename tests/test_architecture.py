@@ -8,11 +8,14 @@ import faceswap_cli
 
 PACKAGE = Path(faceswap_cli.__file__).parent
 
+COLOURS = {"colour", "colour_transport"}
 # A module imports from its own layer or from one below it, never from above.
 LAYERS = [
     {"errors", "types"},
     {"config", "settings", "workspace", "files"},
-    {"faces", "media", "geometry", "imaging", "masks", "puppet", "device", "progress", "readahead"},
+    {"faces", "media", "geometry", "imaging", "masks", "puppet", "device", "progress", "readahead"}
+    | {"ranks"}
+    | COLOURS,
     {"models", "training", "merging", "detect", "interop"},
     {"stages"},
     {"chain"},
@@ -23,13 +26,15 @@ OWNERS = {
     "av": {"media"},
     "click": {"cli", "options", "invocation"},
     "cv2": PIXELS,
+    "lightning_fabric": {"ranks"},
     "pydantic": {"config", "settings", "faces"},
     "tomllib": {"settings", "stages"},
-    "torch": {"device", "detect", "models", "training", "merging", "stages"},
+    "torch": {"device", "detect", "models", "training", "merging", "ranks", "stages"} | COLOURS,
     "tqdm": {"progress"},
 }
 # Numbers in, numbers out: no path, no settings.
-PURE = {"models", "merging", "geometry", "masks", "puppet", "training.losses", "training.augment"}
+PURE = {"models", "merging", "geometry", "masks", "puppet", "training.damage"} | COLOURS
+PURE |= {"training.losses", "training.augment"}
 FOR_TYPES_ONLY = "TYPE_CHECKING"
 MAX_LINES = 300
 

@@ -1,62 +1,94 @@
 import numpy as np
 import torch
 
-from faceswap_cli.training.augment import COVER, draw_views, sample, tint
+from faceswap_cli.training.augment import COVER, TINTS, Views, draw, sample, tint, views
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-NO_FLIP = torch.zeros(64, dtype=torch.bool)
+def draw_views(batch: int, side: int, *, move: float, warp: float, flip: float = 0.0) -> Views:
+    draws = draw(batch, move=move, warp=warp, flip=flip, generator=generator())
+    return views(draws, side)
+
+
+def tints(batch: int) -> torch.Tensor:
+    return torch.rand(batch, TINTS, generator=generator(1)) * 2 - 1
 
 
 def test_warp_moves_x_and_y_independently() -> None:
     # DeepFaceLab's y field is the transpose of its x field: their correlation is 1.
-    views = draw_views(64, 32, move=1.0, warp=1.0, flips=NO_FLIP, generator=generator())
-    moved = (views.warped - views.plain).numpy()
+    seen = draw_views(64, 32, move=1.0, warp=1.0)
+    moved = (seen.warped - seen.plain).numpy()
     x, y = moved[..., 0], np.swapaxes(moved[..., 1], 1, 2)
     assert abs(np.corrcoef(x.ravel(), y.ravel())[0, 1]) < 0.2
 
 
 def test_no_warp_leaves_the_view_alone() -> None:
-    views = draw_views(4, 16, move=1.0, warp=0.0, flips=NO_FLIP[:4], generator=generator())
-    torch.testing.assert_close(views.plain, views.warped)
+    seen = draw_views(4, 16, move=1.0, warp=0.0)
+    torch.testing.assert_close(seen.plain, seen.warped)
 
 
 def test_warp_is_of_the_stated_size_and_ends_at_the_border() -> None:
-    views = draw_views(64, 64, move=1.0, warp=1.0, flips=NO_FLIP, generator=generator())
-    moved = (views.warped - views.plain).norm(dim=-1) * COVER / 2.0  # in sides of the view
+    seen = draw_views(64, 64, move=1.0, warp=1.0)
+    moved = (seen.warped - seen.plain).norm(dim=-1) * COVER / 2.0  # in sides of the view
     assert 0.01 < float(moved[:, 16:48, 16:48].mean()) < 0.08
     assert float(moved[:, :1].max()) < 0.02
 
 
 def test_a_flip_mirrors_the_view() -> None:
-    views = draw_views(
-        2, 16, move=1.0, warp=0.0, flips=torch.tensor([False, True]), generator=generator()
-    )
-    steps = views.plain[:, 8, 9] - views.plain[:, 8, 8]
-    assert float(steps[0, 0]) > 0 > float(steps[1, 0])
+    for flip, sign in ((0.0, 1.0), (1.0, -1.0)):
+        seen = draw_views(4, 16, move=1.0, warp=0.0, flip=flip)
+        steps = seen.plain[:, 8, 9] - seen.plain[:, 8, 8]
+        assert float((sign * steps[:, 0]).min()) > 0
 
 
 def test_no_view_leaves_its_canvas_far() -> None:
-    views = draw_views(64, 16, move=1.0, warp=0.0, flips=NO_FLIP, generator=generator())
-    assert float(views.plain.abs().max()) < 1.2
+    seen = draw_views(64, 16, move=1.0, warp=0.0)
+    assert float(seen.plain.abs().max()) < 1.2
 
 
 def test_same_seed_same_views() -> None:
-    one = draw_views(4, 16, move=1.0, warp=1.0, flips=NO_FLIP[:4], generator=generator(3))
-    two = draw_views(4, 16, move=1.0, warp=1.0, flips=NO_FLIP[:4], generator=generator(3))
+    one, two = (draw_views(4, 16, move=1.0, warp=1.0) for _ in range(2))
     assert torch.equal(one.warped, two.warped)
 
 
 def test_tint_changes_each_picture_by_its_own_amount_and_stays_in_range() -> None:
     img = torch.rand(4, 3, 8, 8, generator=generator())
-    out = tint(img, strength=0.2, generator=generator(1))
+    out = tint(img, tints(4), strength=0.2)
     means = (out - img).mean(dim=(1, 2, 3))
     assert len({round(float(m), 4) for m in means}) == 4
     assert 0.0 <= float(out.min()) <= float(out.max()) <= 1.0
-    assert tint(img, strength=0.0, generator=generator(1)) is img
+    assert tint(img, tints(4), strength=0.0) is img
+
+
+def one_tint(number: int) -> torch.Tensor:
+    chosen = torch.zeros(1, TINTS)
+    chosen[0, number] = 1.0
+    return chosen
+
+
+def test_hue_turns_colours_and_leaves_grey_and_brightness() -> None:
+    grey = torch.full((1, 3, 4, 4), 0.4)
+    torch.testing.assert_close(tint(grey, one_tint(3), strength=0.3), grey)
+    img = 0.3 + 0.4 * torch.rand(1, 3, 4, 4, generator=generator())
+    out = tint(img, one_tint(3), strength=0.05)
+    torch.testing.assert_close(out.mean(dim=1), img.mean(dim=1))
+    before, after = img - img.mean(dim=1, keepdim=True), out - out.mean(dim=1, keepdim=True)
+    cosine = (before * after).sum(dim=1) / (before.norm(dim=1) * after.norm(dim=1))
+    torch.testing.assert_close(
+        torch.rad2deg(torch.acos(cosine)), torch.full((1, 4, 4), 9.0), atol=1e-3, rtol=0
+    )
+
+
+def test_contrast_keeps_the_mean_and_saturation_keeps_grey() -> None:
+    img = 0.4 + 0.2 * torch.rand(1, 3, 8, 8, generator=generator())
+    out = tint(img, one_tint(1), strength=0.1)
+    torch.testing.assert_close(out.mean(), img.mean())
+    torch.testing.assert_close(out.std(), 1.2 * img.std())
+    out = tint(img, one_tint(2), strength=0.1)
+    torch.testing.assert_close(out.mean(dim=1), img.mean(dim=1))
 
 
 def test_sampling_the_identity_returns_the_canvas() -> None:
@@ -64,4 +96,6 @@ def test_sampling_the_identity_returns_the_canvas() -> None:
     centres = (torch.arange(16) + 0.5) / 8 - 1
     grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)[None]
     for mode in ("bilinear", "bicubic"):
-        torch.testing.assert_close(sample(canvas, grid, mode=mode), canvas, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            sample(255.0 * canvas, grid, mode=mode), canvas, atol=1e-5, rtol=0
+        )

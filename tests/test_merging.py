@@ -1,17 +1,14 @@
-"""Colours and compositing: laws and numbers."""
+"""Choosing, cutting, compositing: laws and numbers."""
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from skimage import color
 
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
 from faceswap_cli.imaging import to_float
 from faceswap_cli.merging.choose import choose_faces
-from faceswap_cli.merging.colour import MAX_RATIO, lab_from_rgb, rgb_from_lab, transfer_colour
 from faceswap_cli.merging.compose import (
     Box,
     Drawn,
@@ -24,7 +21,7 @@ from faceswap_cli.merging.compose import (
 )
 from faceswap_cli.merging.draw import cut_face
 from faceswap_cli.merging.regions import colour_region
-from faceswap_cli.types import FloatImage, Points, RgbImage
+from faceswap_cli.types import Points, RgbImage
 from tests.made_faces import face_at, made_record, smooth_picture
 
 SOFT = Look(mask="hull", erode=2.0, feather=10.0)
@@ -41,10 +38,6 @@ def drawn_for(
 
 def place(drawn: Drawn) -> tuple[Points, Similarity, float]:
     return drawn.landmarks, drawn.crop_from_frame, drawn.face_px
-
-
-def batch(*images: NDArray[np.floating]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images).astype(np.float32)).permute(0, 3, 1, 2)
 
 
 def painted_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
@@ -177,86 +170,6 @@ def test_unsharp_of_flat_is_flat_and_of_an_edge_is_steeper() -> None:
 def test_box_beyond_the_picture_is_cut() -> None:
     assert Box(-5, -5, 20, 8).within((10, 10)) == Box(0, 0, 10, 8)
     assert 0 in Box(20, 0, 30, 10).within((10, 10)).size_wh
-
-
-# Colours
-
-
-def test_lab_is_that_of_scikit_image() -> None:
-    rgb = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
-    ours = lab_from_rgb(batch(rgb))[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(ours, color.rgb2lab(rgb), atol=0.02)
-    back = rgb_from_lab(lab_from_rgb(batch(rgb)))[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(back, rgb, atol=1e-4)
-
-
-def reinhard(face: FloatImage, footage: FloatImage, region: FloatImage) -> FloatImage:
-    """Return the transfer as the paper writes it, on pixels picked from scikit-image's LAB."""
-    inside = region > 0
-    source, target = color.rgb2lab(face), color.rgb2lab(footage)
-    ratio = np.clip(
-        target[inside].std(axis=0) / source[inside].std(axis=0), 1 / MAX_RATIO, MAX_RATIO
-    )
-    moved = (source - source[inside].mean(axis=0)) * ratio + target[inside].mean(axis=0)
-    return np.asarray(color.lab2rgb(moved), np.float32)
-
-
-def colour_case() -> tuple[FloatImage, FloatImage, FloatImage]:
-    face = to_float(smooth_picture(8, (48, 48))) * 0.3 + 0.3
-    footage = to_float(smooth_picture(9, (48, 48))) * 0.25 + np.array([0.4, 0.3, 0.25])
-    region = np.zeros((48, 48), np.float32)
-    region[10:30, 8:40] = 1
-    return face, footage.astype(np.float32), region
-
-
-def transfer(face: FloatImage, footage: FloatImage, region: FloatImage) -> FloatImage:
-    moved = transfer_colour(batch(face), batch(footage), torch.from_numpy(region)[None, None])
-    return np.asarray(moved[0].permute(1, 2, 0).numpy(), np.float32)
-
-
-def test_transfer_is_reinhards() -> None:
-    case = colour_case()
-    np.testing.assert_allclose(transfer(*case), reinhard(*case), atol=2e-3)
-
-
-def test_transfer_gives_the_statistics_of_the_footage() -> None:
-    face, footage, region = colour_case()
-    inside = region > 0
-    got, want = (
-        color.rgb2lab(image)[inside] for image in (transfer(face, footage, region), footage)
-    )
-    np.testing.assert_allclose(got.mean(axis=0), want.mean(axis=0), atol=0.1)
-    np.testing.assert_allclose(got.std(axis=0), want.std(axis=0), rtol=0.02)
-
-
-def test_pixels_outside_of_the_region_have_no_influence() -> None:
-    face, footage, region = colour_case()
-    wild_face, wild_footage = face.copy(), footage.copy()
-    wild_face[region == 0], wild_footage[region == 0] = 0.0, 1.0
-    inside = region > 0
-    np.testing.assert_allclose(
-        transfer(wild_face, wild_footage, region)[inside],
-        transfer(face, footage, region)[inside],
-        atol=1e-6,
-    )
-
-
-def test_contrast_is_at_most_doubled() -> None:
-    face, footage, region = colour_case()
-    hair = footage.copy()
-    hair[10:30, 8:14] = 0.0  # a black strand inside the region
-    spread = [
-        color.rgb2lab(i)[region > 0][:, 0].std() for i in (face, transfer(face, hair, region))
-    ]
-    assert spread[1] / spread[0] < 2.05
-
-
-@pytest.mark.parametrize("value", [0.0, 0.4])
-def test_flat_face_and_empty_region_are_no_numbers_gone_wrong(value: float) -> None:
-    _, footage, region = colour_case()
-    flat = np.full_like(footage, value)
-    assert np.isfinite(transfer(flat, footage, region)).all()
-    np.testing.assert_allclose(transfer(flat, footage, 0 * region), flat, atol=1e-6)
 
 
 def test_skin_region_leaves_out_eyes_brows_lips_and_beard() -> None:

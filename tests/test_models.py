@@ -3,7 +3,7 @@ import torch
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.models import MODELS, Autoencoder, Faces
-from faceswap_cli.training.loop import weighted_loss
+from faceswap_cli.training.schedule import weighted_loss
 
 # resolution, options -> parameters at ae 256, e 64, d 64, mask 22: counted from DeepFaceLab's
 # layout (published totals, thousands where only those are known).

@@ -14,14 +14,11 @@ from torch import Tensor
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device, choose_device
 from faceswap_cli.errors import DeviceError, DivergedError, WorkspaceError
-from faceswap_cli.faces.faceset import open_faceset
-from faceswap_cli.imaging import read_image, write_image
+from faceswap_cli.models import Faces
 from faceswap_cli.stages.train import run_train
-from faceswap_cli.training import loop
 from faceswap_cli.training.checkpoint import checkpoints, open_trained, read_about
-from faceswap_cli.training.data import FaceStore, build_sampler, load_store
-from faceswap_cli.training.loop import learning_rate
-from faceswap_cli.types import SIDES, Side
+from faceswap_cli.training.schedule import learning_rate
+from faceswap_cli.training.step import Stepper
 from tests.facesets import write_faceset
 
 CPU = Device("cpu", "fp32")
@@ -63,14 +60,14 @@ class KilledError(Exception):
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     """Die in the middle of that iteration, as kill -9 does: nothing is saved."""
-    real = loop.train_step
+    real = Stepper.__call__
 
-    def step(state, *rest):  # type: ignore[no-untyped-def]
-        if state.iteration == iteration:
+    def step(self: Stepper, *batch: Faces) -> dict[str, Tensor]:
+        if self.state.iteration == iteration:
             raise KilledError
-        return real(state, *rest)
+        return real(self, *batch)
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(Stepper, "__call__", step)
 
 
 @pytest.mark.parametrize("model", ["df", "liae"])
@@ -122,44 +119,6 @@ def test_log_of_a_killed_run_has_each_iteration_once(
     assert [json.loads(line)["iteration"] for line in log.read_text().splitlines()] == [3, 6]
 
 
-def test_batch_is_a_function_of_seed_and_iteration(tmp_path: Path) -> None:
-    workspace = write_faceset(tmp_path)
-    stores: dict[Side, FaceStore] = {}
-    for side in SIDES:
-        faces = open_faceset(workspace.aligned(side)).faces
-        stores[side] = load_store(faces, TOY, masks=tmp_path, device=CPU.place)[0]
-    one, two = (build_sampler(stores, TOY, CPU.place) for _ in range(2))
-    two(0)
-    assert torch.equal(one(4)[0].img, two(4)[0].img)
-    assert not torch.equal(one(4)[0].img, one(5)[0].img)
-    other = build_sampler(stores, toy(seed=1), CPU.place)
-    assert not torch.equal(one(4)[0].img, other(4)[0].img)
-
-
-def test_warp_ends_where_it_is_told_to(tmp_path: Path) -> None:
-    workspace = write_faceset(tmp_path)
-    config = toy(iterations=10, warp_until=0.5, colour_shift=0.0)
-    found = open_faceset(workspace.aligned("src")).faces
-    store, _ = load_store(found, config, masks=tmp_path, device=CPU.place)
-    sampler = build_sampler({"src": store, "dst": store}, config, CPU.place)
-    differences = []
-    for faces in (sampler(4)[0], sampler(5)[0]):
-        assert faces.warped is not None
-        differences.append(float((faces.img - faces.warped).abs().mean()))
-    assert differences[0] > 3 * differences[1]
-
-
-def test_an_edited_mask_is_used(tmp_path: Path) -> None:
-    workspace = write_faceset(tmp_path)
-    faces = open_faceset(workspace.aligned("src")).faces
-    black = workspace.edited_masks("src") / "000000_00.png"
-    write_image(black, read_image(faces[0].path)[..., 0] * 0)
-    masks = workspace.edited_masks("src")
-    store, _ = load_store(faces, TOY, masks=masks, device=CPU.place)
-    assert int(store.masks[0, 0].max()) == 0
-    assert int(store.masks[1, 0].max()) == 255
-
-
 def test_a_damaged_picture_is_skipped_counted_and_named(tmp_path: Path) -> None:
     workspace = write_faceset(tmp_path)
     (workspace.aligned("src") / "000001_00.png").write_bytes(b"not a picture")
@@ -180,7 +139,7 @@ def test_no_faces_names_the_command_that_makes_them(tmp_path: Path) -> None:
 
 
 def test_one_face_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="1 usable faces, training needs 2"):
+    with pytest.raises(WorkspaceError, match="1 usable faces of src, training needs 2"):
         run_train(write_faceset(tmp_path, count=1), TOY)
 
 
@@ -247,12 +206,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     workspace = write_faceset(tmp_path)
     run_train(workspace, toy(iterations=3))
-    real = loop.train_step
+    real = Stepper.__call__
 
-    def poisoned(*arguments):  # type: ignore[no-untyped-def]
-        return real(*arguments) | {"src/mse": torch.tensor(math.nan)}
+    def poisoned(self: Stepper, *batch: Faces) -> dict[str, Tensor]:
+        return real(self, *batch) | {"src/mse": torch.tensor(math.nan)}
 
-    monkeypatch.setattr(loop, "train_step", poisoned)
+    monkeypatch.setattr(Stepper, "__call__", poisoned)
     with pytest.raises(DivergedError, match="src/mse not finite") as caught:
         run_train(workspace, TOY)
     assert "lower --learning-rate" in str(caught.value)

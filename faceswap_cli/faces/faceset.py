@@ -86,7 +86,7 @@ def open_faceset(folder: Path, *, paths: Iterable[Path] | None = None) -> Facese
     A picture that is damaged or foreign is left out, with the reason; nothing is raised.
     """
     faceset = Faceset()
-    for path in _pictures(folder) if paths is None else paths:
+    for path in picture_paths(folder) if paths is None else paths:
         try:
             faceset.faces.append(AlignedFace(path, read_record(path)))
         except FaceswapError as error:
@@ -96,7 +96,8 @@ def open_faceset(folder: Path, *, paths: Iterable[Path] | None = None) -> Facese
     return faceset
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def picture_paths(folder: Path) -> Iterator[Path]:
+    """Yield the pictures of a folder by name, not opened; none if there is no folder."""
     if folder.is_dir():
         yield from sorted(
             path

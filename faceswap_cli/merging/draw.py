@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceswap_cli.colour import transfer_colour
 from faceswap_cli.device import Device
 from faceswap_cli.errors import DeviceError
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, resizing, warp
 from faceswap_cli.imaging import to_float
 from faceswap_cli.masks import hull_mask
-from faceswap_cli.merging.colour import transfer_colour
 from faceswap_cli.merging.compose import Drawn
 from faceswap_cli.merging.regions import colour_region
 from faceswap_cli.models.base import Faces, Painter

@@ -163,17 +163,28 @@ class LIAE(Autoencoder):
         return torch.cat([src_AB, src_AB], dim=1), torch.cat([dst_B, dst_AB], dim=1)
 
     def training_maps(self, src_code: Tensor, dst_code: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw each dst face with the B of another one of the batch.
+        """Draw each dst face with the B of its neighbour in the batch.
 
         So B can hold no more than what all dst faces share, who it is, and the expression
         has to go through AB, the only one that a swap asks. Left to itself B takes the
         expression too, and swaps hardly move their lips.
         """
         src_map, dst_map = self.maps(src_code, dst_code)
-        other_B, dst_AB = dst_map.chunk(2, dim=1)
-        return src_map, torch.cat([other_B.roll(1, dims=0), dst_AB], dim=1)
+        own_B, dst_AB = dst_map.chunk(2, dim=1)
+        return src_map, torch.cat([_neighbours(own_B), dst_AB], dim=1)
 
     def swap_map(self, dst_code: Tensor) -> Tensor:
         """See Autoencoder."""
         dst_AB = self.inter_AB(dst_code)
         return torch.cat([dst_AB, dst_AB], dim=1)
+
+
+def _neighbours(maps_BCll: Tensor) -> Tensor:
+    """Swap the first with the second, the third with the fourth ...
+
+    In pairs, so that a batch gives the same when it is computed in parts of even length.
+    """
+    B = len(maps_BCll)
+    even = B // 2 * 2
+    swapped = maps_BCll[:even].unflatten(0, (-1, 2)).flip(1).flatten(0, 1) if even else maps_BCll
+    return torch.cat([swapped, maps_BCll[even - 1 : even]]) if even and even < B else swapped

@@ -4,7 +4,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,6 +28,19 @@ class Faces:
     """(B, 1, 80, 16): the sound at this frame."""
     alt: "Faces | None" = None
     """Another moment of the same person, same clip."""
+
+    def __len__(self) -> int:
+        return len(self.img)
+
+    def part(self, which: slice) -> "Faces":
+        """Return some of the faces."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        parts: dict[str, Any] = {
+            name: value.part(which) if isinstance(value, Faces) else value[which]
+            for name, value in given.items()
+            if value is not None
+        }
+        return Faces(**parts)
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,8 @@ class Model(nn.Module, ABC):
     window: int = 1
     """Consecutive frames a sample."""
     crop: Crop = Crop()
+    turns: int = 1
+    """How many times `losses` yields."""
 
     def trained(self) -> list[str]:
         """Return the child networks that learn; each has an optimiser of its own."""
@@ -70,6 +86,12 @@ class Model(nn.Module, ABC):
 
         The trainer weights the terms, steps those children, and asks for the next ones.
         """
+
+    def recompute_activations(self) -> None:
+        """Keep few activations for the backward pass and compute the others again."""
+        for module in self.modules():
+            if hasattr(module, "recompute"):
+                setattr(module, "recompute", True)  # noqa: B010 - no attribute of every module
 
     @abstractmethod
     def bind(self, ref: Faces | None, first: Faces) -> Painter:

@@ -9,7 +9,9 @@ and the channel order of the sub-pixel upscaling are torch's.
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 NARROW_SLOPE, WIDE_SLOPE = 0.1, 0.2
 
@@ -55,6 +57,19 @@ class Residual(nn.Module):
         return x
 
 
+class Stages(nn.Sequential):
+    """Layers one after the other; of each, only the input is kept when `recompute` is set."""
+
+    recompute = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run all layers."""
+        thrifty = self.recompute and self.training and torch.is_grad_enabled()
+        for layer in self:
+            x = checkpoint(layer, x, use_reentrant=False) if thrifty else layer(x)
+        return x
+
+
 class Encoder(nn.Module):
     """(B, 3, R, R) -> (B, N), N = 8 e (R / 16)^2, or 8 e (R / 32)^2 with option t."""
 
@@ -62,7 +77,7 @@ class Encoder(nn.Module):
         super().__init__()
         e = e_dims
         if "t" in options:
-            self.down = nn.Sequential(
+            self.down = Stages(
                 downscale(3, e, options),
                 Residual(e, options),
                 downscale(e, 2 * e, options),
@@ -73,7 +88,7 @@ class Encoder(nn.Module):
             )
         else:
             widths = (3, e, 2 * e, 4 * e, 8 * e)
-            self.down = nn.Sequential(*(downscale(a, b, options) for a, b in pairwise(widths)))
+            self.down = Stages(*(downscale(a, b, options) for a, b in pairwise(widths)))
         self.normalised = "u" in options
 
     def forward(self, img_B3RR: Tensor) -> Tensor:
@@ -113,6 +128,25 @@ class Inter(nn.Module):
         return doubled
 
 
+class Heads(nn.ModuleList):
+    """(B, C, H, W) -> (B, 3 each, H, W): convolutions that draw, run as one.
+
+    Three channels alone keep no processor busy. `apart` runs one after the other.
+    """
+
+    apart = False
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Run all heads, and put what they draw one behind the other."""
+        if self.apart:
+            return torch.cat([head(x_BCHW) for head in self], dim=1)
+        heads = [head for head in self if isinstance(head, nn.Conv2d)]
+        side = heads[-1].kernel_size[0]
+        weights = torch.cat([_padded(head.weight, side) for head in heads])
+        biases = torch.cat([head.bias for head in heads if head.bias is not None])
+        return F.conv2d(x_BCHW, weights, biases, padding=side // 2)
+
+
 class Decoder(nn.Module):
     """(B, C, l, l) -> face (B, 3, R, R) and mask (B, 1, R, R), both 0..1."""
 
@@ -124,26 +158,25 @@ class Decoder(nn.Module):
         for factor in growth:
             face += [upscale(c, factor * d_dims, options), Residual(factor * d_dims, options)]
             c = factor * d_dims
-        self.face = nn.Sequential(*face)
+        self.face = Stages(*face)
         kernels = (1, 3, 3, 3) if "d" in options else (1,)
-        self.heads = nn.ModuleList(nn.Conv2d(c, 3, k, padding=k // 2) for k in kernels)
+        self.heads = Heads(nn.Conv2d(c, 3, k, padding=k // 2) for k in kernels)
 
         mask: list[nn.Module] = []
         c = c_in
         for factor in growth + ((1,) if "d" in options else ()):
             mask.append(upscale(c, factor * d_mask_dims, options))
             c = factor * d_mask_dims
-        self.mask = nn.Sequential(*mask, nn.Conv2d(c, 1, kernel_size=1))
+        self.mask = Stages(*mask, nn.Conv2d(c, 1, kernel_size=1))
 
     def draw(self, map_BCll: Tensor) -> Tensor:
         """Return the face alone."""
-        x = self.face(map_BCll)
-        drawn = torch.cat([head(x) for head in self.heads], dim=1)
+        drawn: Tensor = self.heads(self.face(map_BCll))
         if len(self.heads) > 1:
             # Head k holds the sub-pixel k of every colour; torch wants colour-major channels.
             B, _, H, W = drawn.shape
             drawn = drawn.view(B, 4, 3, H, W).transpose(1, 2).reshape(B, 12, H, W)
-            drawn = nn.functional.pixel_shuffle(drawn, 2)
+            drawn = F.pixel_shuffle(drawn, 2)
         return drawn.float().sigmoid()
 
     def outline(self, map_BCll: Tensor) -> Tensor:
@@ -154,6 +187,12 @@ class Decoder(nn.Module):
     def forward(self, map_BCll: Tensor) -> tuple[Tensor, Tensor]:
         """Return face and mask."""
         return self.draw(map_BCll), self.outline(map_BCll)
+
+
+def _padded(kernel: Tensor, side: int) -> Tensor:
+    """Return a kernel of more zeros that does the same."""
+    border = (side - kernel.shape[-1]) // 2
+    return F.pad(kernel, (border,) * 4) if border else kernel
 
 
 def initialise(module: nn.Module) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,13 +11,15 @@ from typing import Any, Self
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.files import replacing, sweep_partials
 from faceswap_cli.models import MODELS, Autoencoder
+from faceswap_cli.ranks import ALONE, Ranks
+from faceswap_cli.training.optimizers import build_optimizer, gather_slots, own_slots
 
 FORMAT = 1
 STRUCTURE = (
@@ -63,17 +66,11 @@ class TrainState:
     """Mean since the checkpoint before."""
 
     @classmethod
-    def new(cls, config: TrainConfig, device: Device) -> Self:
+    def new(cls, config: TrainConfig, device: Device, ranks: Ranks = ALONE) -> Self:
         """Return the state before the first iteration."""
         model = build_model(config, device)
-        optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.AdamW(
-                model.get_submodule(name).parameters(),
-                lr=config.learning_rate,
-                betas=(0.9, 0.99),
-                weight_decay=0.0,
-                fused=True,
-            )
+        optimizers = {
+            name: build_optimizer(model.get_submodule(name), config, ranks)
             for name in model.trained()
         }
         state = cls(model, {}, optimizers)
@@ -86,17 +83,37 @@ class TrainState:
         named = self.model.named_parameters()
         self.average = {name: p.detach().clone() for name, p in named}
 
+    @torch.no_grad()
+    def move_average(self, half_life: float) -> None:
+        """Let the average follow the weights after an iteration."""
+        if not self.average:
+            return
+        # Young averages forget faster: the first weights are noise.
+        keep = 0.5 ** (1.0 / min(half_life, 0.1 * self.iteration))
+        current = [p.detach() for p in self.model.parameters()]
+        torch._foreach_lerp_(list(self.average.values()), current, 1.0 - keep)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return what merge would use: the average, or else the weights themselves."""
+        return self.average or dict(self.model.named_parameters())
+
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a model folder, oldest first."""
     return sorted(path for path in folder.glob("iter_*.safetensors") if _NAME.fullmatch(path.name))
 
 
-def save_checkpoint(folder: Path, state: TrainState, config: TrainConfig) -> Path:
+def save_checkpoint(
+    folder: Path, state: TrainState, config: TrainConfig, ranks: Ranks = ALONE
+) -> None:
     """Write the state and the settings that made it, in one step; then drop the superseded.
 
-    Kept are the newest `keep_checkpoints` and the one of the lowest loss.
+    Kept are the newest `keep_checkpoints` and the one of the lowest loss. All processes that
+    train together call it; the first one writes.
     """
+    tensors = _tensors(state, gather_slots)
+    if not ranks.leads:
+        return
     path = folder / f"iter_{state.iteration:08d}.safetensors"
     about = {
         "format": FORMAT,
@@ -106,11 +123,10 @@ def save_checkpoint(folder: Path, state: TrainState, config: TrainConfig) -> Pat
         "train": config.model_dump(),
     }
     # Contiguous: safetensors stores rows, channels-last weights are views in another order.
-    tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(state).items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with replacing(path) as partial:
         save_file(tensors, partial, metadata={"faceswap-cli": json.dumps(about)})
     _drop_superseded(folder, config.keep_checkpoints)
-    return path
 
 
 def load_newest(folder: Path, state: TrainState, config: TrainConfig) -> bool:
@@ -126,7 +142,7 @@ def load_newest(folder: Path, state: TrainState, config: TrainConfig) -> bool:
         return False
     about = read_about(found[-1])
     _check_structure(found[-1], about["train"], config.model_dump())
-    _fill(_tensors(state, empty_slots=True), load_file(found[-1]), found[-1])
+    _fill(_tensors(state, own_slots), load_file(found[-1]), found[-1])
     state.iteration = int(about["iteration"])
     state.elapsed_s = float(about["elapsed_s"])
     state.loss = float(about["loss"])
@@ -212,19 +228,15 @@ def _structure(about: dict[str, Any], path: Path) -> TrainConfig:
         ) from error
 
 
-def _tensors(state: TrainState, *, empty_slots: bool = False) -> dict[str, Tensor]:
-    """Return every tensor of the state by name; optimiser slots are made where missing."""
+def _tensors(
+    state: TrainState, slots: Callable[[nn.Module, torch.optim.Optimizer], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return every tensor of the state by name; `slots` tells those of an optimiser."""
     tensors: dict[str, Tensor] = {f"model/{name}": p for name, p in state.model.named_parameters()}
     tensors |= {f"average/{name}": t for name, t in state.average.items()}
     for child, optimizer in state.optimizers.items():
-        for name, parameter in state.model.get_submodule(child).named_parameters():
-            slots = optimizer.state[parameter]
-            if empty_slots and not slots:
-                slots["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-                slots["exp_avg"] = torch.zeros_like(parameter)
-                slots["exp_avg_sq"] = torch.zeros_like(parameter)
-            for slot in ("step", "exp_avg", "exp_avg_sq"):
-                tensors[f"optimizer/{child}.{name}/{slot}"] = slots[slot]
+        found = slots(state.model.get_submodule(child), optimizer)
+        tensors |= {f"optimizer/{child}.{name}": tensor for name, tensor in found.items()}
     return tensors
 
 

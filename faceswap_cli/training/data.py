@@ -1,189 +1,256 @@
-"""Training batches: faces decoded once, kept on the device, seen anew at each iteration."""
+"""Training batches: faces decoded once, and seen anew at each iteration.
+
+A batch is a pure function of seed and iteration. It is made in two steps: `load` draws what is
+random and fetches the faces, in a thread, while the network computes; `assemble` makes the
+pictures of it, on the device.
+"""
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Tensor
 
+from faceswap_cli.colour import draw_colour, fit_colour
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.errors import FaceswapError, WorkspaceError
-from faceswap_cli.faces.faceset import AlignedFace
-from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
-from faceswap_cli.geometry import Similarity, warp
-from faceswap_cli.imaging import read_grey
-from faceswap_cli.masks import eyes_mouth_mask, hull_mask
 from faceswap_cli.models import Faces
-from faceswap_cli.training.augment import COVER, draw_views, sample, tint
-from faceswap_cli.types import SIDES, FloatImage, RgbImage, Side
+from faceswap_cli.readahead import read_ahead
+from faceswap_cli.training.augment import (
+    COVER,
+    Draws,
+    draw,
+    grid,
+    points_in_view,
+    sample,
+    tint,
+    views,
+)
+from faceswap_cli.training.cutting import Layout
+from faceswap_cli.training.damage import Damage, damage, draw_damage
+from faceswap_cli.training.order import Order, all_alike, by_yaw, generator
+from faceswap_cli.types import SIDES, Side
 
 MIN_FACES = 2
-DETAIL = 1.25
-"""Pixels of a canvas per pixel of a view: what the resampling of a view costs in sharpness."""
+AHEAD = 2
+"""Batches that are loaded while one is computed."""
+WHOLE = slice(None)
 
-Sampler = Callable[[int], tuple[Faces, Faces]]
-"""The batches of src and dst at an iteration. A pure function: resuming needs no position."""
+
+class FaceStore(Protocol):
+    """All faces of a side."""
+
+    @property
+    def yaws_deg(self) -> tuple[float, ...]:
+        """Of the heads, one for each face."""
+
+    @property
+    def layout(self) -> Layout:
+        """How a face is packed."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor, *, pin: bool = False) -> Tensor:
+        """Return some faces, (n, row_bytes), uint8."""
 
 
 @dataclass(frozen=True)
-class FaceStore:
-    """All faces of a side, on the device."""
+class HeldFaces:
+    """Faces that lie in the memory of a device."""
 
-    images: Tensor
-    """(N, 3, C, C), uint8, RGB; C is the side of the canvas."""
-    masks: Tensor
-    """(N, 2, C, C), uint8: the face; its eyes and mouth."""
-    landmarks: Tensor
-    """(N, 68, 2), -1..1 of the canvas."""
-    names: tuple[str, ...]
+    rows: Tensor
+    """(N, row_bytes), uint8."""
+    yaws_deg: tuple[float, ...]
+    layout: Layout
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
+
+    def take(self, index: Tensor, *, pin: bool = False) -> Tensor:
+        """Return some faces, where they are."""
+        if self.rows.is_cuda:
+            index = index.pin_memory().to(self.rows.device, non_blocking=True)
+        return self.rows[index]
 
 
-def canvas_side(resolution: int) -> int:
-    """Return C, pixels."""
-    return math.ceil(resolution * COVER * DETAIL)
+@dataclass(frozen=True)
+class SidePortion:
+    """What a batch of a side is made of."""
+
+    rows: Tensor
+    """(n, row_bytes), uint8, packed faces."""
+    draws: Draws
+    damage: Damage | None
+    colour: tuple[Tensor, Tensor] | None
+    """Packed faces of dst whose colours these are given, and what is random about that."""
 
 
-def load_store(
-    faces: list[AlignedFace], config: TrainConfig, *, masks: Path, device: torch.device
-) -> tuple[FaceStore, dict[str, str]]:
-    """Decode and cut the faces of a side.
-
-    Args:
-        faces: Of one side.
-        config: Resolution, face type, how far the mask reaches.
-        masks: Folder of masks that a person may have edited, NAME.png.
-        device: Where the tensors live.
-
-    Returns:
-        The store, and the reason by name of the pictures that had to be left out.
-    """
-    skipped: dict[str, str] = {}
-
-    def load(face: AlignedFace) -> tuple[RgbImage, NDArray[np.uint8], FloatImage] | None:
-        try:
-            return _cut(face, config, masks / f"{face.path.stem}.png")
-        except FaceswapError as error:
-            skipped[face.path.name] = error.what
-            return None
-
-    with ThreadPoolExecutor() as pool:
-        cut = list(pool.map(load, faces))
-    good = [(face, parts) for face, parts in zip(faces, cut, strict=True) if parts is not None]
-    if len(good) < MIN_FACES:
-        raise WorkspaceError(
-            f"{len(good)} usable faces, training needs {MIN_FACES}",
-            seen_in=masks.parent,
-            fix="extract from more footage: `faceswap-cli extract`",
-        )
-    images = torch.from_numpy(np.stack([parts[0] for _, parts in good])).permute(0, 3, 1, 2)
-    return FaceStore(
-        images.contiguous().to(device),
-        torch.from_numpy(np.stack([parts[1] for _, parts in good])).to(device),
-        torch.from_numpy(np.stack([parts[2] for _, parts in good])).to(device),
-        tuple(face.path.name for face, _ in good),
-    ), skipped
+Portion = dict[Side, SidePortion]
 
 
-def canvas_from_frame(face: AlignedFace, face_type: str, resolution: int) -> Similarity:
-    """Return the transform of a canvas: a crop of the face type, COVER times as wide."""
-    side = canvas_side(resolution)
-    view_px = side / COVER
-    view_from_frame = crop_from_frame(face.record.landmarks, face_type, view_px)
-    margin = (side - view_px) / 2.0
-    return Similarity(np.array([[1.0, 0.0, margin], [0.0, 1.0, margin]])).after(view_from_frame)
+class Sampler:
+    """Makes the batches of src and dst of any iteration."""
 
+    def __init__(
+        self,
+        stores: Mapping[Side, FaceStore],
+        config: TrainConfig,
+        device: torch.device,
+        *,
+        part: slice = WHOLE,
+    ) -> None:
+        """Prepare the orders.
 
-def _cut(
-    face: AlignedFace, config: TrainConfig, edited: Path
-) -> tuple[RgbImage, NDArray[np.uint8], FloatImage]:
-    side = canvas_side(config.resolution)
-    canvas_from = canvas_from_frame(face, config.face_type, config.resolution)
-    canvas_from_picture = canvas_from.after(face.record.crop.inverse())
-    image = warp(face.image(), canvas_from_picture, size_wh=(side, side))
-    landmarks = canvas_from.apply(face.record.landmarks)
-    if edited.exists():
-        mask = warp(read_grey(edited), canvas_from_picture, size_wh=(side, side), border=0.0)
-    else:
-        unit_px = side / COVER / FACE_TYPES[config.face_type].side
-        mask = hull_mask(landmarks, (side, side), jaw_px=config.jaw / 100.0 * unit_px)
-    normal = ((landmarks + 0.5) * (2.0 / side) - 1.0).astype(np.float32)
-    parts = eyes_mouth_mask(landmarks, (side, side))
-    return image, np.stack([mask, parts]), normal
+        Args:
+            stores: The faces.
+            config: Of the training.
+            device: Where the batches are made.
+            part: Which faces of each batch are wanted: those of this process.
+        """
+        self._stores, self._config, self._part = stores, config, part
+        self._orders = {
+            side: Order(
+                by_yaw(store.yaws_deg) if config.uniform_yaw else all_alike(len(store)),
+                seed=config.seed,
+                stream=len(SIDES) + SIDES.index(side),
+            )
+            for side, store in stores.items()
+        }
+        self.device = device
+        # Copies to a GPU on a stream of their own run while it computes.
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
+    def __call__(self, iteration: int) -> tuple[Faces, Faces]:
+        """Return the batches of src and dst."""
+        return self.assemble(self.load(iteration))
 
-def build_sampler(
-    stores: dict[Side, FaceStore], config: TrainConfig, device: torch.device
-) -> Sampler:
-    """Return the function that makes the batches of an iteration."""
-    flips = {"src": config.src_flip, "dst": config.dst_flip}
-    warp_until = math.ceil(config.warp_until * config.iterations)
+    def ahead(self, first: int, end: int) -> Generator[Portion, None, None]:
+        """Load the portions of these iterations, in a thread, AHEAD of who takes them."""
+        return read_ahead(map(self.load, range(first, end)), depth=AHEAD)
 
-    def batch(side: Side, iteration: int) -> Faces:
-        store = stores[side]
-        generator = _generator(config.seed, SIDES.index(side), iteration)
-        index = _indices(len(store), config, SIDES.index(side), iteration).to(device)
-        flip = torch.rand(len(index), generator=generator) < (0.5 if flips[side] else 0.0)
-        views = draw_views(
-            len(index),
-            config.resolution,
+    def load(self, iteration: int) -> Portion:
+        """Draw what is random about an iteration, and fetch its faces."""
+        if self._copies is None:
+            return {side: self._load(side, iteration) for side in SIDES}
+        with torch.cuda.stream(self._copies):
+            portion = {side: self._load(side, iteration) for side in SIDES}
+            # The thread waits, not the network: what is handed over has arrived.
+            self._copies.synchronize()
+        return portion
+
+    def _load(self, side: Side, iteration: int) -> SidePortion:
+        config, store, batch = self._config, self._stores[side], self._config.batch
+        random = generator(config.seed, SIDES.index(side), iteration)
+        draws = draw(
+            batch,
             move=config.move,
-            warp=config.warp if iteration < warp_until else 0.0,
-            flips=flip,
-            generator=generator,
+            warp=config.warp if iteration < self._warp_until else 0.0,
+            flip=0.5 if (config.src_flip if side == "src" else config.dst_flip) else 0.0,
+            generator=random,
         )
-        canvas, outlines = (t[index].float() / 255.0 for t in (store.images, store.masks))
-        plain, warped = views.plain.to(device), views.warped.to(device)
-        outlines = sample(outlines, plain, mode="bilinear")
+        damaged = None
+        if config.damage > 0.0:
+            whole = draw_damage(batch, config.resolution, share=config.damage, generator=random)
+            damaged = whole.each(self._here)
+        colour = None
+        if config.colour_from_dst != "none" and side == "src":
+            others = self._stores["dst"]
+            index = torch.randint(len(others), (batch,), generator=random)
+            numbers = draw_colour(batch, random)
+            colour = self._rows(others, index), self._here(numbers)
+        index = self._orders[side].at(iteration, batch)
+        return SidePortion(self._rows(store, index), draws.each(self._here), damaged, colour)
+
+    @property
+    def _warp_until(self) -> int:
+        return math.ceil(self._config.warp_until * self._config.iterations)
+
+    def _here(self, whole: Tensor) -> Tensor:
+        """Return our part of a batch, on the device."""
+        part = whole[self._part]
+        if part.device == self.device:
+            return part
+        return part.pin_memory().to(self.device, non_blocking=True)
+
+    def _rows(self, store: FaceStore, index: Tensor) -> Tensor:
+        rows = store.take(index[self._part], pin=self._copies is not None)
+        return rows.to(self.device, non_blocking=True)
+
+    def assemble(self, portion: Portion) -> tuple[Faces, Faces]:
+        """Make the pictures of a portion, on the device."""
+        src, dst = (self._assemble(side, portion[side]) for side in SIDES)
+        return src, dst
+
+    def _assemble(self, side: Side, portion: SidePortion) -> Faces:
+        if self._copies is not None:
+            _keep_until_used(portion)
+        resolution, store = self._config.resolution, self._stores[side]
+        rows = store.layout.unpack(portion.rows)
+        canvas, where = rows.images.float(), views(portion.draws, resolution)
+        outlines = sample(rows.masks.float(), where.plain, mode="bilinear")
+        plain = sample(canvas, where.plain, mode="bicubic")
+        warped = sample(canvas, where.warped, mode="bilinear")
+        mode = self._config.colour_from_dst
+        if portion.colour is not None and mode != "none":
+            like, region = self._look_at(portion.colour[0])
+            recolour = fit_colour(
+                mode,
+                *(plain, outlines[:, :1], like, region),
+                draws_BK=portion.colour[1],
+            )
+            plain, warped = recolour(plain), recolour(warped)
+        warped = tint(warped, portion.draws.tint, strength=self._config.colour_shift)
+        if portion.damage is not None:
+            warped = damage(warped, portion.damage)
         layout = torch.channels_last
         return Faces(
-            img=sample(canvas, plain, mode="bicubic").contiguous(memory_format=layout),
-            lms=store.landmarks[index],
+            img=plain.contiguous(memory_format=layout),
+            lms=points_in_view(rows.landmarks, portion.draws),
             mask=outlines[:, :1],
             parts=outlines[:, 1:],
-            warped=tint(
-                sample(canvas, warped, mode="bilinear"),
-                strength=config.colour_shift,
-                generator=generator,
-            ).contiguous(memory_format=layout),
+            warped=warped.contiguous(memory_format=layout),
         )
 
-    return lambda iteration: (batch("src", iteration), batch("dst", iteration))
+    def _look_at(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return dst faces as they are, small: their colours are all that is wanted."""
+        rows = self._stores["dst"].layout.unpack(packed)
+        where = grid(max(16, self._config.resolution // 2), packed.device) / COVER
+        where = where.expand(len(packed), *where.shape)
+        like, region = (
+            sample(pixels.float(), where, mode="bilinear")
+            for pixels in (rows.images, rows.masks[:, :1])
+        )
+        return like, region
 
 
-def fixed_views(store: FaceStore, count: int, resolution: int) -> Tensor:
+def _keep_until_used(portion: SidePortion) -> None:
+    """Tell the allocator that tensors made on the copying stream are read on this one."""
+    now = torch.cuda.current_stream(portion.rows.device)
+
+    def keep(tensor: Tensor) -> Tensor:
+        tensor.record_stream(now)
+        return tensor
+
+    keep(portion.rows)
+    portion.draws.each(keep)
+    for tensor in portion.colour or ():
+        keep(tensor)
+    if portion.damage is not None:
+        portion.damage.each(keep)
+
+
+def fixed_views(store: FaceStore, count: int, resolution: int, device: torch.device) -> Tensor:
     """Return `count` faces spread over a side, unaugmented, (count, 3, H, W), for previews."""
-    index = torch.linspace(0, len(store) - 1, count).round().long().to(store.images.device)
-    centres = (torch.arange(resolution) + 0.5) * (2.0 / resolution) - 1.0
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1) / COVER
-    grid = grid.expand(count, resolution, resolution, 2).to(store.images.device)
-    return sample(store.images[index].float() / 255.0, grid, mode="bicubic")
+    index = torch.linspace(0, len(store) - 1, count).round().long()
+    rows = store.layout.unpack(store.take(index).to(device))
+    where = (grid(resolution, device) / COVER).expand(count, resolution, resolution, 2)
+    return sample(rows.images.float(), where, mode="bicubic")
 
 
-def _indices(count: int, config: TrainConfig, side: int, iteration: int) -> Tensor:
-    """Return which faces an iteration sees: each once before any comes again."""
-    first = iteration * config.batch_size
-    picks = []
-    for place in range(first, first + config.batch_size):
-        epoch, at = divmod(place, count)
-        picks.append(int(_order(count, config.seed, side, epoch)[at]))
-    return torch.tensor(picks)
-
-
-@lru_cache(maxsize=8)
-def _order(count: int, seed: int, side: int, epoch: int) -> Tensor:
-    return torch.randperm(count, generator=_generator(seed, len(SIDES) + side, epoch))
-
-
-def _generator(seed: int, stream: int, number: int) -> Generator:
-    """Return a generator that depends on these three numbers alone."""
-    mixed = np.random.SeedSequence((seed, stream, number)).generate_state(1, np.uint64)[0]
-    return Generator().manual_seed(int(mixed >> np.uint64(1)))
+def hold(store: FaceStore, device: torch.device) -> HeldFaces:
+    """Copy all faces of a store into the memory of a device, some at a time."""
+    rows = torch.empty(len(store), store.layout.row_bytes, dtype=torch.uint8, device=device)
+    for index in torch.arange(len(store)).split(64):
+        rows[index[0] : index[-1] + 1] = store.take(index).to(device)
+    return HeldFaces(rows, store.yaws_deg, store.layout)

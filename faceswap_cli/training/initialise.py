@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from faceswap_cli.models import Autoencoder, Faces
-from faceswap_cli.models.blocks import Inter
+from faceswap_cli.models.blocks import Heads, Inter
 
 OUTPUT_SPREAD = 0.1
 """Of a layer that draws: near grey, where the sigmoid learns fastest."""
@@ -39,6 +39,9 @@ def fit_to_faces(model: Autoencoder, src: Tensor, dst: Tensor) -> None:
         dst: The same shape, faces of dst.
     """
     hooks = []
+    heads = [module for module in model.modules() if isinstance(module, Heads)]
+    for head in heads:
+        head.apart = True  # so that each of their layers calls its hook
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             hooks.append(module.register_forward_hook(_standardise))
@@ -50,6 +53,8 @@ def fit_to_faces(model: Autoencoder, src: Tensor, dst: Tensor) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+        for head in heads:
+            head.apart = False
 
 
 def _as_faces(img: Tensor) -> Faces:

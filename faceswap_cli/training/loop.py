@@ -3,96 +3,63 @@
 import math
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.device import Device
 from faceswap_cli.errors import DivergedError
-from faceswap_cli.models import Terms
+from faceswap_cli.ranks import ALONE, Ranks
 from faceswap_cli.training.checkpoint import TrainState
+from faceswap_cli.training.clock import Clock
 from faceswap_cli.training.data import Sampler
+from faceswap_cli.training.step import Stepper
 
 READ_EVERY = 25
 """Iterations between two looks at the losses: each look waits for the device."""
 
-
-def train_step(
-    state: TrainState, sampler: Sampler, config: TrainConfig, device: Device
-) -> dict[str, Tensor]:
-    """Take one step; return the mean of each term of the loss, still on the device."""
-    src, dst = sampler(state.iteration)
-    rate = learning_rate(config, state.iteration)
-    log: dict[str, Tensor] = {}
-    with device.autocast():
-        turns = state.model.losses(src, dst)
-        for names, terms in turns:
-            stepped = [state.optimizers[name] for name in names.split()]
-            weighted_loss(terms, config).backward()
-            if config.clip_norm > 0:
-                torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
-            for optimizer in stepped:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            log |= {name: value.detach().mean() for name, value in terms.items()}
-    state.iteration += 1
-    _average(state, config)
-    return log
+ASK_EVERY_S = 5.0
 
 
-def weighted_loss(terms: Terms, config: TrainConfig) -> Tensor:
-    """Return the sum of the terms, each by the weight of its last name: src/dssim -> dssim."""
-    weighted = [getattr(config, name.split("/")[-1]) * v.mean() for name, v in terms.items()]
-    return torch.stack(weighted).sum()
+@dataclass(frozen=True)
+class Look:
+    """What is seen every READ_EVERY iterations."""
+
+    losses: dict[str, float]
+    """Means since the last look, over all processes."""
+    it_s: float
+    """Iterations a second."""
+    data_share: float
+    """Of the time: waiting for batches and making them."""
 
 
-def learning_rate(config: TrainConfig, iteration: int) -> float:
-    """Return the step size: a linear warm-up, then half a cosine down to the final share."""
-    if iteration < config.warmup:
-        return config.learning_rate * (iteration + 1) / config.warmup
-    way = (iteration - config.warmup) / max(1, config.iterations - config.warmup)
-    share = 0.5 * (1.0 + math.cos(math.pi * min(1.0, way)))
-    return config.learning_rate * (config.final_rate + (1.0 - config.final_rate) * share)
+@dataclass
+class Watch:
+    """Whom the loop tells and asks."""
 
-
-@torch.no_grad()
-def _average(state: TrainState, config: TrainConfig) -> None:
-    if not state.average:
-        return
-    # Young averages forget faster: the first weights are noise.
-    half_life = min(config.ema_half_life, 0.1 * state.iteration)
-    keep = 0.5 ** (1.0 / half_life)
-    current = [p.detach() for _, p in state.model.named_parameters()]
-    torch._foreach_lerp_(list(state.average.values()), current, 1.0 - keep)
+    seen: Callable[[int, Look | None], None]
+    """Called after every iteration, now and then with a look."""
+    save: Callable[[], object]
+    """Called with the state complete; in every process."""
+    interrupted: Callable[[], bool] = lambda: False
 
 
 def run_loop(
-    state: TrainState,
-    sampler: Sampler,
-    config: TrainConfig,
-    device: Device,
-    *,
-    seen: Callable[[int, dict[str, float]], None],
-    save: Callable[[], object],
-    interrupted: Callable[[], bool],
+    stepper: Stepper, sampler: Sampler, config: TrainConfig, watch: Watch, ranks: Ranks = ALONE
 ) -> bool:
     """Train until `iterations`, `hours`, or an interrupt; save at each interval and at the end.
 
     Args:
-        state: Changed in place.
+        stepper: With the state, which is changed in place.
         sampler: The batches of an iteration.
         config: Of the training.
-        device: Where and how precisely.
-        seen: Called after every iteration, now and then with the mean losses since last time.
-        save: Called with the state complete.
-        interrupted: Asked after every iteration.
+        watch: Whom to tell.
+        ranks: Who trains along; they decide together, at each look.
 
     Returns:
         Whether it ended by itself, and not by an interrupt.
@@ -100,41 +67,103 @@ def run_loop(
     Raises:
         DivergedError: A loss is not finite; the last checkpoint is as it was.
     """
-    sums: dict[str, Tensor] = {}
-    count, since_save = 0, list[float]()
-    saved = state.iteration
-
-    def checkpoint() -> None:
-        nonlocal saved
-        if state.iteration == saved:
-            return
-        if since_save:
-            state.loss = sum(since_save) / len(since_save)
-        since_save.clear()
-        save()
-        saved = state.iteration
-
-    while state.iteration < config.iterations and not _time_is_up(state, config):
-        began = time.monotonic()
-        terms = train_step(state, sampler, config, device)
-        sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
-        count += 1
-        due = state.iteration % config.save_every == 0
-        means: dict[str, float] = {}
-        if due or state.iteration % READ_EVERY == 0 or state.iteration == config.iterations:
-            means = {name: float(total) / count for name, total in sums.items()}
-            sums, count = {}, 0
-            _check_finite(means, state.iteration)
-            since_save.append(sum(means.values()))
-        state.elapsed_s += time.monotonic() - began
-        seen(state.iteration, means)
-        if due:
-            checkpoint()
-        if interrupted():
-            checkpoint()
-            return False
-    checkpoint()
+    state = stepper.state
+    saver = _Saver(state, watch.save)
+    sums = _Sums(ranks)
+    clock, stops = Clock(sampler.device), _Stops(ranks)
+    end = state.iteration if _time_is_up(state, config) else config.iterations
+    with closing(sampler.ahead(state.iteration, end)) as portions:
+        clock.begin()
+        for portion in portions:
+            src, dst = sampler.assemble(portion)
+            clock.batch_is_there()
+            sums.add(stepper(src, dst))
+            clock.end()
+            due = state.iteration % config.save_every == 0
+            at_look = due or state.iteration % READ_EVERY == 0
+            look = None
+            if at_look or state.iteration == config.iterations:
+                means = sums.read()
+                _check_finite(means, state.iteration)
+                saver.losses.append(sum(means.values()))
+                look = Look(means, *clock.read())
+            state.elapsed_s += clock.lap_s()
+            watch.seen(state.iteration, look)
+            if due:
+                saver.save()
+            stop = stops(state.iteration, look, watch.interrupted(), _time_is_up(state, config))
+            if stop is not None:
+                saver.save()
+                return stop == "time"
+            clock.begin()
+    saver.save()
     return True
+
+
+class _Stops:
+    """Tells whether to stop now: several processes can only stop together.
+
+    They ask each other every few seconds: each question waits for the device, and who started
+    them does not wait for long.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks, self._every = ranks, 1
+
+    def __call__(
+        self, iteration: int, look: Look | None, interrupted: bool, time_is_up: bool
+    ) -> Literal["interrupt", "time"] | None:
+        """Return why to stop, if so; the same in all processes."""
+        if self._ranks.count > 1:
+            if look is not None:
+                it_s = float(self._ranks.mean(torch.tensor(look.it_s)))
+                self._every = max(1, min(READ_EVERY, round(ASK_EVERY_S * it_s)))
+            if iteration % self._every:
+                return None
+            interrupted = self._ranks.agree(interrupted)
+            time_is_up = self._ranks.agree(time_is_up)
+        if interrupted:
+            return "interrupt"
+        return "time" if time_is_up else None
+
+
+class _Saver:
+    """Saves the state once an iteration, with the mean loss since the time before."""
+
+    def __init__(self, state: TrainState, write: Callable[[], object]) -> None:
+        self._state, self._write, self._saved = state, write, state.iteration
+        self.losses: list[float] = []
+
+    def save(self) -> None:
+        """Save, unless nothing has changed."""
+        if self._state.iteration == self._saved:
+            return
+        if self.losses:
+            self._state.loss = sum(self.losses) / len(self.losses)
+        self.losses.clear()
+        self._write()
+        self._saved = self._state.iteration
+
+
+class _Sums:
+    """Adds up losses on the device, and reads all of them at once: a read waits for it."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks, self._count = ranks, 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Add the terms of an iteration."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+
+    def read(self) -> dict[str, float]:
+        """Return the means since the last time, over all processes."""
+        names = list(self._sums)
+        means = self._ranks.mean(torch.stack([self._sums[name] for name in names]) / self._count)
+        self._sums, self._count = {}, 0
+        return dict(zip(names, means.tolist(), strict=True))
 
 
 def _time_is_up(state: TrainState, config: TrainConfig) -> bool:
@@ -152,15 +181,17 @@ def _check_finite(means: dict[str, float], iteration: int) -> None:
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+def deferred_interrupt(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a question to ask between iterations.
 
-    A second Ctrl-C interrupts at once. Outside the main thread signals are not ours.
+    A second Ctrl-C interrupts at once, unless `patient`: processes that train together get every
+    signal twice, from the terminal and from the one that started them. Outside the main thread
+    signals are not ours.
     """
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if asked.is_set() and not patient:
             raise KeyboardInterrupt
         asked.set()
 

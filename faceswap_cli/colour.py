@@ -1,0 +1,192 @@
+"""Giving a face the colours of another picture, batched, on any device."""
+
+# Shape suffixes: B batch, C 3 channels, H, W sides of a picture, P its pixels in a row,
+# K random numbers of a face.
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from faceswap_cli.colour_transport import DRAWS, Cloud, Moments, linear_map, look_up, shift_table
+
+ColourMode = Literal["rct", "lct", "mkl", "idt", "sot"]
+ColourMap = Callable[[Tensor], Tensor]
+"""(B, 3, H, W) to (B, 3, H, W), RGB 0..1, any H and W: what is done to one is done to another
+picture of the same face."""
+
+# sRGB, IEC 61966-2-1: linear light to CIE XYZ under D65, 2 degree observer.
+_XYZ_FROM_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
+_EPSILON, _KAPPA = 0.008856, 7.787  # CIE 1976: below epsilon the cube root becomes a line
+MIN_REGION_PX = 16.0
+MIN_SPREAD = 0.5  # in units of LAB; flatter than that has no contrast to stretch
+MAX_RATIO = 1.15
+"""Skin lit from the side spreads twice as far as skin lit from the front; stretching a whole
+face by as much turned its brows and eyes black."""
+FLAT_VARIANCE = 3.0 * (2.0 / 255.0) ** 2
+"""Of red, green and blue together; what spreads less is one colour and its noise."""
+SOT_TOGETHER, SOT_STEP = 3, 0.75
+"""Rotations whose shifts are averaged, and the part of their mean that is taken."""
+
+
+def fit_colour(
+    mode: ColourMode,
+    face_BCHW: Tensor,
+    region_B1HW: Tensor,
+    like_BCHW: Tensor,
+    like_region_B1HW: Tensor,
+    *,
+    draws_BK: Tensor | None = None,
+) -> ColourMap:
+    """Fit, for each face of a batch, the map that gives it the colours of another picture.
+
+    A face stays as it is where a region holds less than 16 pixels and, but for rct, where one
+    of the pictures has a single colour.
+
+    Args:
+        mode: rct: mean and spread in CIELAB, see transfer_colour. lct, mkl: mean and
+            covariance in RGB, along principal axes or moving colours least. idt, sot: the
+            whole distribution, rotation by rotation or many averaged; see colour_transport.
+        face_BCHW: RGB 0..1.
+        region_B1HW: Weight of each pixel in the statistics, 0..1. What lies outside of it
+            has no influence, but is mapped too.
+        like_BCHW: RGB 0..1, of any size.
+        like_region_B1HW: The same for `like`.
+        draws_BK: See draw_colour, on the device of the faces; only idt and sot need it. None
+            is the same numbers for each face.
+
+    Returns:
+        The map. It works in float32 and returns 0..1.
+    """
+    with torch.autocast(face_BCHW.device.type, enabled=False):
+        face, like = Cloud.of(face_BCHW, region_B1HW), Cloud.of(like_BCHW, like_region_B1HW)
+        is_fit_B = (face.size_px() >= MIN_REGION_PX) & (like.size_px() >= MIN_REGION_PX)
+        if mode == "rct":
+            recolour = _fit_lab(face, like)
+        else:
+            moments, like_moments = face.moments(), like.moments()
+            is_fit_B = is_fit_B & _is_varied(moments) & _is_varied(like_moments)
+            if mode in ("lct", "mkl"):
+                recolour = _fit_linear(moments, like_moments, optimal=mode == "mkl")
+            else:
+                recolour = _fit_table(face, like, draws_BK, averaged=mode == "sot")
+
+    def apply(img_BCHW: Tensor) -> Tensor:
+        with torch.autocast(img_BCHW.device.type, enabled=False):
+            img = img_BCHW.float()
+            return torch.where(is_fit_B[:, None, None, None], recolour(img), img).clamp(0.0, 1.0)
+
+    return apply
+
+
+def draw_colour(batch: int, generator: Generator) -> Tensor:
+    """Return the random numbers that idt and sot need, (B, K), 0..1; generator on the CPU."""
+    return torch.rand(batch, DRAWS, generator=generator)
+
+
+def transfer_colour(face_BCHW: Tensor, footage_BCHW: Tensor, region_B1HW: Tensor) -> Tensor:
+    """Give a face the mean and the spread that the footage has in a region.
+
+    Per channel c of CIELAB, with weighted mean m and standard deviation s over the region:
+    c' = (c - m_face) * clamp(s_footage / s_face, 1/1.15, 1.15) + m_footage, on all pixels.
+    The ratio is bounded, so that a strand of hair in either face cannot blow the contrast.
+    Where the region holds less than 16 pixels, the face is returned as it is.
+
+    Args:
+        face_BCHW: What the model drew, RGB 0..1.
+        footage_BCHW: The same crop of the footage, RGB 0..1.
+        region_B1HW: Weight of each pixel in the statistics, 0..1; best where there is skin
+            in both. What lies outside of it has no influence.
+
+    Returns:
+        (B, 3, H, W), RGB 0..1.
+
+    Source:
+        Reinhard et al., "Color Transfer between Images", IEEE CG&A 21(5), 2001,
+        equations 10 and 11; in CIELAB instead of l-alpha-beta.
+    """
+    return fit_colour("rct", face_BCHW, region_B1HW, footage_BCHW, region_B1HW)(face_BCHW)
+
+
+def _fit_lab(face: Cloud, like: Cloud) -> ColourMap:
+    mean, spread = _lab_statistics(face)
+    like_mean, like_spread = _lab_statistics(like)
+    is_flat = (spread < MIN_SPREAD) | (like_spread < MIN_SPREAD)
+    ratio = (like_spread / spread.clamp(min=MIN_SPREAD)).clamp(1.0 / MAX_RATIO, MAX_RATIO)
+    ratio = torch.where(is_flat, torch.ones_like(ratio), ratio)
+    return lambda img_BCHW: rgb_from_lab((lab_from_rgb(img_BCHW) - mean) * ratio + like_mean)
+
+
+def _lab_statistics(cloud: Cloud) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean and standard deviation in CIELAB, (B, 3, 1, 1) each."""
+    lab_B3P = lab_from_rgb(cloud.colour_B3P[..., None])[..., 0]
+    mean_B31, covariance_B33 = Cloud(lab_B3P, cloud.weight_B1P).moments()
+    variance_B3 = covariance_B33.diagonal(dim1=1, dim2=2)
+    return mean_B31[..., None], variance_B3.sqrt()[:, :, None, None]
+
+
+def _is_varied(moments: Moments) -> Tensor:
+    return moments[1].diagonal(dim1=1, dim2=2).sum(dim=1) >= FLAT_VARIANCE
+
+
+def _fit_linear(face: Moments, like: Moments, *, optimal: bool) -> ColourMap:
+    (mean_B31, covariance_B33), (like_mean_B31, like_covariance_B33) = face, like
+    matrix_B33 = linear_map(covariance_B33, like_covariance_B33, optimal=optimal)
+
+    def recolour(img_BCHW: Tensor) -> Tensor:
+        moved_B3P = matrix_B33 @ (img_BCHW.flatten(2) - mean_B31) + like_mean_B31
+        return moved_B3P.view(img_BCHW.shape)
+
+    return recolour
+
+
+def _fit_table(face: Cloud, like: Cloud, draws_BK: Tensor | None, *, averaged: bool) -> ColourMap:
+    if draws_BK is None:
+        alike = draw_colour(1, Generator().manual_seed(0)).to(face.colour_B3P.device)
+        draws_BK = alike.expand(len(face.colour_B3P), -1)
+    together, step = (SOT_TOGETHER, SOT_STEP) if averaged else (1, 1.0)
+    table = shift_table(face, like, draws_BK, together=together, step=step)
+    return lambda img_BCHW: img_BCHW + look_up(img_BCHW, table)
+
+
+def lab_from_rgb(rgb_BCHW: Tensor) -> Tensor:
+    """Convert sRGB 0..1 to CIELAB: L 0..100, a and b about -128..127. Always float32."""
+    rgb = rgb_BCHW.float().clamp(0.0, 1.0)
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz_from_rgb, _, white = _constants(rgb.device)
+    t = _mix(linear, xyz_from_rgb) / white
+    f = torch.where(t > _EPSILON, t.clamp(min=_EPSILON) ** (1 / 3), _KAPPA * t + 16.0 / 116.0)
+    x, y, z = f.unbind(dim=1)
+    return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], dim=1)
+
+
+def rgb_from_lab(lab_BCHW: Tensor) -> Tensor:
+    """Convert CIELAB to sRGB; colours that a screen cannot show are clipped to 0..1."""
+    light, a, b = lab_BCHW.unbind(dim=1)
+    y = (light + 16.0) / 116.0
+    f = torch.stack([y + a / 500.0, y, y - b / 200.0], dim=1)
+    _, rgb_from_xyz, white = _constants(f.device)
+    t = torch.where(f > _EPSILON ** (1 / 3), f**3, (f - 16.0 / 116.0) / _KAPPA) * white
+    linear = _mix(t, rgb_from_xyz).clamp(0.0, 1.0)
+    curve = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear <= 0.0031308, linear * 12.92, curve)
+
+
+@lru_cache(maxsize=8)  # copied to a device once: each copy of a list would wait for it
+@torch.inference_mode(mode=False)  # whoever asks first, training may keep them
+def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return XYZ from RGB, its inverse, and the white point, (1, 3, 1, 1)."""
+    matrix = torch.tensor(_XYZ_FROM_RGB)
+    white = torch.tensor(_WHITE)[None, :, None, None]
+    return matrix.to(device), torch.linalg.inv(matrix).to(device), white.to(device)
+
+
+def _mix(image_BCHW: Tensor, matrix: Tensor) -> Tensor:
+    return torch.einsum("ij,bjhw->bihw", matrix, image_BCHW)

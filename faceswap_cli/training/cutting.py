@@ -1,0 +1,113 @@
+"""A face as training keeps it: its canvas, masks and landmarks, packed into one row of bytes."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from faceswap_cli.config import TrainConfig
+from faceswap_cli.faces.faceset import AlignedFace, read_record
+from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
+from faceswap_cli.geometry import Similarity, resizing, warp
+from faceswap_cli.imaging import read_grey
+from faceswap_cli.masks import eyes_mouth_mask, hull_mask
+from faceswap_cli.training.augment import COVER
+
+DETAIL = 1.25
+"""Pixels of a canvas per pixel of a view: what the resampling of a view costs in sharpness."""
+_LANDMARK_BYTES = 68 * 2 * 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some faces, unpacked."""
+
+    images: Tensor
+    """(N, 3, C, C), uint8, RGB; C is the side of the canvas."""
+    masks: Tensor
+    """(N, 2, C / 2, C / 2), uint8: the face; its eyes and mouth. Soft enough for half the size."""
+    landmarks: Tensor
+    """(N, 68, 2), float32, -1..1 of the canvas."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a face is packed."""
+
+    side: int
+    """C, pixels, even."""
+
+    @classmethod
+    def of(cls, resolution: int) -> "Layout":
+        """Return the layout for a model of that resolution."""
+        return cls(2 * math.ceil(resolution * COVER * DETAIL / 2.0))
+
+    @property
+    def row_bytes(self) -> int:
+        """Length of a packed face."""
+        return 3 * self.side**2 + 2 * (self.side // 2) ** 2 + _LANDMARK_BYTES
+
+    def unpack(self, rows_NR: Tensor) -> Rows:
+        """Return views of packed faces, (N, row_bytes), uint8, on any device."""
+        side, half = self.side, self.side // 2
+        image, masks, points = rows_NR.split([3 * side**2, 2 * half**2, _LANDMARK_BYTES], dim=1)
+        return Rows(
+            image.unflatten(1, (3, side, side)),
+            masks.unflatten(1, (2, half, half)),
+            points.contiguous().view(torch.float32).unflatten(1, (68, 2)),
+        )
+
+    def pack(
+        self, image: NDArray[np.uint8], masks: NDArray[np.uint8], landmarks: NDArray[np.float32]
+    ) -> bytes:
+        """Return a face, (C, C, 3), (2, C / 2, C / 2) and (68, 2), as one row."""
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+        row = planes.tobytes() + np.ascontiguousarray(masks).tobytes() + landmarks.tobytes()
+        assert len(row) == self.row_bytes
+        return row
+
+
+def canvas_from_frame(face: AlignedFace, face_type: str, side: int) -> Similarity:
+    """Return the transform of a canvas: a crop of the face type, COVER times as wide."""
+    view_px = side / COVER
+    view_from_frame = crop_from_frame(face.record.landmarks, face_type, view_px)
+    margin = (side - view_px) / 2.0
+    return Similarity(np.array([[1.0, 0.0, margin], [0.0, 1.0, margin]])).after(view_from_frame)
+
+
+def cut_face(picture: Path, edited_mask: Path, config: TrainConfig) -> tuple[bytes, float]:
+    """Read an aligned picture and pack it.
+
+    Args:
+        picture: With its record inside.
+        edited_mask: What a person made of its mask; may be absent.
+        config: Resolution, face type, how far the mask reaches.
+
+    Returns:
+        The row, and the yaw of the head, degrees.
+
+    Raises:
+        FaceswapError: The picture, its record or its mask cannot be used.
+    """
+    face = AlignedFace(picture, read_record(picture))
+    layout = Layout.of(config.resolution)
+    side, half = layout.side, layout.side // 2
+    canvas_from = canvas_from_frame(face, config.face_type, side)
+    canvas_from_picture = canvas_from.after(face.record.crop.inverse())
+    image = warp(face.image(), canvas_from_picture, size_wh=(side, side))
+    landmarks = canvas_from.apply(face.record.landmarks)
+    smaller = resizing(0.5)
+    if edited_mask.exists():
+        half_from_picture = smaller.after(canvas_from_picture)
+        mask = warp(read_grey(edited_mask), half_from_picture, size_wh=(half, half), border=0.0)
+    else:
+        unit_px = half / COVER / FACE_TYPES[config.face_type].side
+        jaw_px = config.jaw / 100.0 * unit_px
+        mask = hull_mask(smaller.apply(landmarks), (half, half), jaw_px=jaw_px)
+    parts = eyes_mouth_mask(smaller.apply(landmarks), (half, half))
+    normal = ((landmarks + 0.5) * (2.0 / side) - 1.0).astype(np.float32)
+    return layout.pack(image, np.stack([mask, parts]), normal), face.record.pose_deg[1]

@@ -1,0 +1,118 @@
+"""One step of a training: forward, backward, the optimisers; in parts where memory is short."""
+
+import logging
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from faceswap_cli.config import TrainConfig
+from faceswap_cli.device import Device
+from faceswap_cli.errors import DeviceError
+from faceswap_cli.models import Faces, Terms
+from faceswap_cli.ranks import ALONE, Ranks
+from faceswap_cli.training.checkpoint import TrainState
+from faceswap_cli.training.compiling import CompileError, compile_model, forget_compiled
+from faceswap_cli.training.schedule import learning_rate, weighted_loss
+
+_log = logging.getLogger(__name__)
+
+
+class _Turns(nn.Module):
+    """Asks a model for its next losses as a forward pass: there gradients are hooked."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, turns: Iterator[tuple[str, Terms]]) -> tuple[str, Terms]:
+        """Return who steps, on what."""
+        return next(turns)
+
+
+class Stepper:
+    """Takes the steps. Halves the part of the batch that is computed at once when memory ends."""
+
+    def __init__(
+        self, state: TrainState, config: TrainConfig, device: Device, ranks: Ranks = ALONE
+    ) -> None:
+        self.state, self._config, self._device, self._ranks = state, config, device, ranks
+        self.faces_at_once = config.micro_batch or config.batch
+        self._compiled = compile_model(state.model, config.compile, device)
+        if device.name == "cuda":
+            # Every step has the same shapes: it pays to try which convolutions are fastest.
+            torch.backends.cudnn.benchmark = True
+        if config.recompute:
+            state.model.recompute_activations()
+        self._turns = ranks.together(_Turns(state.model), all_used=state.model.turns == 1)
+
+    def __call__(self, src: Faces, dst: Faces) -> dict[str, Tensor]:
+        """Take one step; return the mean of each term of the loss, still on the device.
+
+        Raises:
+            DeviceError: Out of memory with as few faces at once as can be.
+        """
+        while True:
+            try:
+                log = self._step(src, dst)
+                break
+            except torch.OutOfMemoryError as error:
+                self._take_less(error, len(src))
+            except CompileError as error:
+                if not self._compiled:
+                    raise
+                self._compiled = False
+                forget_compiled(self.state.model)
+                _log.warning(
+                    "torch.compile does not work here, training goes on without it: %s",
+                    str(error).strip().splitlines()[0],
+                )
+            for optimizer in self.state.optimizers.values():
+                optimizer.zero_grad(set_to_none=True)
+        self.state.iteration += 1
+        self.state.move_average(self._config.ema_half_life)
+        return log
+
+    def _take_less(self, error: torch.OutOfMemoryError, batch: int) -> None:
+        now = min(self.faces_at_once, batch)
+        less = now // 2 if now <= 2 else (now + 3) // 4 * 2  # even, as models pair neighbours
+        if less == 0 or self._ranks.count > 1:
+            raise DeviceError(
+                f"out of memory on {self._device}, {now} faces of each side at once: "
+                + str(error).splitlines()[0],
+                seen_in=f"resolution {self._config.resolution}",
+                fix=f"--micro-batch {max(1, less)}, --recompute, or add d to --options",
+            ) from error
+        _log.warning(
+            "out of memory: goes on with %d faces of each side at once instead of %d", less, now
+        )
+        self.faces_at_once = less
+        if self._device.name == "cuda":
+            torch.cuda.empty_cache()
+
+    def _step(self, src: Faces, dst: Faces) -> dict[str, Tensor]:
+        config, state, total = self._config, self.state, len(src)
+        parts = [slice(i, i + self.faces_at_once) for i in range(0, total, self.faces_at_once)]
+        waiting = [state.model.losses(src.part(part), dst.part(part)) for part in parts]
+        rate = learning_rate(config, state.iteration)
+        log: dict[str, Tensor] = {}
+        for _ in range(state.model.turns):
+            for number, turns in enumerate(waiting):
+                last = number == len(waiting) - 1
+                with self._ranks.apart(self._turns, still=not last):
+                    with self._device.autocast():
+                        names, terms = self._turns(turns)
+                        loss = weighted_loss(terms, config)
+                    share = len(src.part(parts[number])) / total
+                    (loss * share if share < 1.0 else loss).backward()
+                for name, value in terms.items():
+                    log[name] = log.get(name, 0.0) + share * value.detach().mean()
+            if config.clip_norm > 0:
+                torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+            for name in names.split():
+                optimizer = state.optimizers[name]
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+        return log

@@ -1,0 +1,171 @@
+"""One step of a training, whole or in parts."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
+
+from faceswap_cli.config import TrainConfig
+from faceswap_cli.device import Device
+from faceswap_cli.errors import DeviceError
+from faceswap_cli.models import Faces, Terms
+from faceswap_cli.training.checkpoint import TrainState
+from faceswap_cli.training.compiling import compile_model
+from faceswap_cli.training.step import Stepper
+
+CPU = Device("cpu", "fp32")
+TOY = TrainConfig(
+    options="ud",
+    resolution=32,
+    ae_dims=8,
+    e_dims=4,
+    d_dims=4,
+    d_mask_dims=2,
+    batch_size=8,
+    learning_rate=1e-3,
+    warmup=0,
+)
+
+
+def toy(**changes: object) -> TrainConfig:
+    return TrainConfig.model_validate(TOY.model_dump() | changes)
+
+
+def faces(seed: int, count: int = 8) -> Faces:
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(channels: int) -> Tensor:
+        return torch.rand(count, channels, 32, 32, generator=generator)
+
+    lms = torch.zeros(count, 68, 2)
+    return Faces(img=noise(3), lms=lms, mask=noise(1), parts=noise(1), warped=noise(3))
+
+
+def stepper(config: TrainConfig) -> Stepper:
+    return Stepper(TrainState.new(config, CPU), config, CPU)
+
+
+def take(config: TrainConfig, steps: int = 2) -> tuple[Stepper, dict[str, Tensor]]:
+    made = stepper(config)
+    log: dict[str, Tensor] = {}
+    for number in range(steps):
+        log = made(faces(number), faces(10 + number))
+    return made, log
+
+
+def weights(made: Stepper) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in made.state.model.parameters()])
+
+
+def moved(made: Stepper, config: TrainConfig) -> Tensor:
+    return weights(made) - weights(stepper(config))
+
+
+@pytest.mark.parametrize("model", ["df", "liae"])
+@pytest.mark.parametrize("at_once", [2, 4, 6])
+def test_a_batch_in_parts_is_the_batch(model: str, at_once: int) -> None:
+    whole, log = take(toy(model=model))
+    parts, parts_log = take(toy(model=model, micro_batch=at_once))
+    assert log.keys() == parts_log.keys()
+    for name in log:
+        torch.testing.assert_close(log[name], parts_log[name], atol=1e-5, rtol=1e-4)
+    # Where a gradient is nothing but rounding, Adam makes a whole step of it.
+    far = (weights(whole) - weights(parts)).abs() > 3e-4
+    assert float(far.float().mean()) < 1e-3
+
+
+@pytest.mark.parametrize("options", ["", "ud", "t"])
+def test_recomputing_changes_nothing_but_memory(options: str) -> None:
+    config = toy(model="df", options=options)
+    kept, log = take(config)
+    again, again_log = take(config.model_copy(update={"recompute": True}))
+    assert torch.equal(weights(kept), weights(again))
+    assert all(torch.equal(log[name], again_log[name]) for name in log)
+    assert again.state.model.encoder.down.recompute
+
+
+def out_of_memory_above(made: Stepper, limit: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have the losses fail as CUDA does; return the list of how many faces were tried."""
+    real, tried = type(made.state.model).losses, list[int]()
+
+    def losses(self: object, src: Faces, dst: Faces) -> Iterator[tuple[str, Terms]]:
+        tried.append(len(src))
+        if len(src) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        yield from real(self, src, dst)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(made.state.model), "losses", losses)
+    return tried
+
+
+def test_out_of_memory_goes_on_with_parts_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected, _ = take(toy(micro_batch=2))
+    made = stepper(toy())
+    tried = out_of_memory_above(made, 3, monkeypatch)
+    for number in range(2):
+        made(faces(number), faces(10 + number))
+    assert tried == [8, 4] + [2, 2, 2, 2] * 2
+    assert made.faces_at_once == 2
+    assert made.state.iteration == 2
+    assert torch.equal(weights(expected), weights(made))
+    assert [r.message for r in caplog.records if "out of memory" in r.message] == [
+        "out of memory: goes on with 4 faces of each side at once instead of 8",
+        "out of memory: goes on with 2 faces of each side at once instead of 4",
+    ]
+
+
+def test_out_of_memory_with_one_face_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stepper(toy())
+    tried = out_of_memory_above(made, 0, monkeypatch)
+    with pytest.raises(DeviceError, match="1 faces of each side at once") as told:
+        made(faces(0), faces(1))
+    assert tried == [8, 4, 2, 1]
+    assert "--recompute" in str(told.value)
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class NoCompilerError(RuntimeError):
+        pass
+
+    def refuse(*_: object, **__: object) -> Tensor:
+        raise BackendCompilerFailed(refuse, NoCompilerError("no C++ compiler was found"), None)
+
+    plain, _ = take(toy())
+    made = stepper(toy())
+    for child in made.state.model.children():
+        child._compiled_call_impl = refuse
+    made._compiled = True
+    with caplog.at_level(logging.WARNING):
+        for number in range(2):
+            made(faces(number), faces(10 + number))
+    assert torch.equal(weights(plain), weights(made))
+    assert "torch.compile does not work here" in caplog.text
+
+
+def test_compile_is_left_to_gpus_unless_it_is_wished(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: asked.append(how))
+    for wish, device, expected in (
+        ("auto", CPU, False),
+        ("off", CPU, False),
+        ("on", CPU, True),
+        ("auto", Device("cuda", "bf16"), True),
+        ("graphs", Device("cuda", "bf16"), True),
+        ("off", Device("cuda", "bf16"), False),
+    ):
+        model = TrainState.new(toy(), CPU).model
+        assert compile_model(model, wish, device) is expected
+    assert {"dynamic": False, "mode": "reduce-overhead"} in asked
+
+
+def test_gradients_are_clipped_as_a_whole_and_not_by_part() -> None:
+    config = toy(clip_norm=1e-4, learning_rate=1e-2)
+    whole, parts = (take(config.model_copy(update={"micro_batch": m}), 1)[0] for m in (0, 2))
+    torch.testing.assert_close(moved(whole, config), moved(parts, config), atol=1e-4, rtol=0.05)
