@@ -10,6 +10,8 @@ Figures are medians or totals of this run; run it on a quiet machine.
 """
 
 import argparse
+import json
+import os
 import resource
 import shutil
 import statistics
@@ -19,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 Row = tuple[str, float, str]
 
@@ -92,8 +95,38 @@ def measure(given: argparse.Namespace) -> Iterator[Row]:
     return bench_merge(given.workspace, given.video)
 
 
+COLUMNS = (
+    ("data", "ms", "data_s", 1e3, 1),
+    ("forward", "ms", "forward_s", 1e3, 1),
+    ("backward", "ms", "backward_s", 1e3, 1),
+    ("optimiser", "ms", "optimiser_s", 1e3, 1),
+    ("whole", "ms", "whole_s", 1e3, 1),
+    ("best", "ms", "best_s", 1e3, 1),
+    ("ratio", "", "ratio", 1.0, 3),
+    ("data", "%", "data_percent", 1.0, 1),
+    ("images", "/s", "images_per_s", 1.0, 1),
+    ("work", "GFLOP", "gflop", 1.0, 1),
+    ("speed", "TFLOP/s", "tflop_per_s", 1.0, 3),
+    ("product", "TFLOP/s", "product_tflop_per_s", 1.0, 3),
+    ("used", "%", "utilisation_percent", 1.0, 1),
+    ("memory", "GiB", "memory_gib", 1.0, 2),
+)
+"""Of the table of a model: heading, unit, key of a result, its factor, decimals."""
+LEGEND = """\
+best       the fastest round: where others work, too, the least disturbed
+ratio      to the first variant, the median of the rounds' own
+data       loading and assembling a batch; on a GPU waiting for it and assembling
+forward    with the losses
+optimiser  clipping, step, average
+images     of both sides
+work       as estimated, with what recompute does again
+product    a square matrix product at that precision, measured between the steps
+used       speed / product
+memory     at most allocated, without the faces; on a CPU an estimate"""
+
+
 def print_train(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Print the tables of the training, which has a module of its own."""
+    """Print the tables of the training, which has a module of its own; write them as JSON."""
     import bench_train
 
     try:
@@ -101,11 +134,47 @@ def print_train(given: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         variants = bench_train.choose_variants(given.variants, compiled=given.compile)
     except ValueError as error:
         parser.error(str(error))
-    lines = bench_train.bench_train(
-        names, variants, given.iterations, chosen=given.variants is not None, file=given.json
-    )
-    for line in lines:
-        print(line, flush=True)
+    about = bench_train.about_here()
+    print(f"{about['device']}, torch {about['torch']}; medians of {given.iterations} rounds")
+    if about["tf32"]:
+        print("fp32: convolutions and the product round to TF32, other products do not")
+    if given.variants is None and not about["bf16"]:
+        print("bf16 left out: imitated here, dozens of times slower (--variants bf16 shows it)")
+    if os.getloadavg()[0] > 0.5:
+        print(
+            f"load average {os.getloadavg()[0]:.1f}: others work here; small operations wait long"
+        )
+    print(LEGEND)
+    found: dict[str, Any] = {}
+    for name in names:
+        found[name] = bench_train.compare(name, variants, given.iterations)
+        print_model(name, found[name])
+        if given.json is not None:
+            about |= {"rounds": given.iterations, "models": found}
+            given.json.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+
+def print_model(name: str, compared: dict[str, Any]) -> None:
+    """Print the table of a model."""
+    settings = ", ".join(f"{key} {value!r}" for key, value in compared["settings"].items())
+    print(f"\n{name}: {compared['parameters'] / 1e6:.1f} M parameters; {settings}")
+    rows, theirs_s = compared["variants"], compared["deepfacelab_another_cpu_s"]
+    width = max(len(row["variant"]) for row in rows)
+    for headings in list(zip(*COLUMNS, strict=True))[:2]:
+        print(" " * width + "".join(f"{heading:>10}" for heading in headings))
+    for row in rows:
+        if "failed" in row:
+            print(f"{row['variant']:{width}}  {row['failed']}")
+            continue
+        cells = (f"{factor * row[key]:10.{digits}f}" for _, _, key, factor, digits in COLUMNS)
+        print(f"{row['variant']:{width}}" + "".join(cells), flush=True)
+    if theirs_s is not None:
+        ours = [row for row in rows if "failed" not in row]
+        print(
+            f"DeepFaceLab, another CPU: {1e3 * theirs_s:.0f} ms, its own graph, measured on ANOTHER"
+            " MACHINE, a CPU that computes bf16;\n  our whole step here / that one there: "
+            + ", ".join(f"{row['variant']} {row['whole_s'] / theirs_s:.2f}" for row in ours)
+        )
 
 
 def build_parser() -> argparse.ArgumentParser:

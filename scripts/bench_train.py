@@ -1,20 +1,18 @@
 """How long a step of the training takes, part by part, the same model run in several ways.
 
-The variants of a model are built side by side and take one step each in turn, for many rounds: what
-disturbs a machine disturbs all of them, and a square matrix product that is timed along with them.
-All figures are medians over the rounds.
+The variants of a model are built side by side and take one step each in turn, for many rounds:
+what disturbs a machine disturbs all of them, and the matrix products that take their turn, too, and
+tell what the device can do. All figures are medians over the rounds.
 """
 
 import dataclasses
 import gc
-import json
 import statistics
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -158,23 +156,25 @@ def _between(began: float | torch.cuda.Event, ended: float | torch.cuda.Event) -
     return ended - began
 
 
-def product_side(device: Device) -> int:
-    """Return the side of a matrix that keeps the device busy for a while, and not for long."""
-    if device.name == "cuda":
-        return 8192
-    return 2048 if torch.get_num_threads() <= 8 else 4096
-
-
 class Product:
     """A square matrix product: about the fastest arithmetic that a device can do."""
 
     def __init__(self, device: Device) -> None:
-        self.side, self._device = product_side(device), device
+        self.side, self._device = self._choose_side(device), device
         dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
         self._a, self._b, self._out = (
             torch.randn(self.side, self.side, device=device.place).to(dtype) for _ in range(3)
         )
         self._watches: list[Stopwatch] = []
+
+    @staticmethod
+    def _choose_side(device: Device) -> int:
+        """Return the side of a matrix that keeps the device busy for a while, and not for long."""
+        if device.name == "cuda":
+            return 8192
+        if device.precision == "bf16" and not computes_bf16(device.name):
+            return 512  # imitated
+        return 2048 if torch.get_num_threads() <= 8 else 4096
 
     def run(self) -> None:
         """Multiply once."""
@@ -322,6 +322,7 @@ class Trial:
         return watch
 
     def _laid_out(self, faces: Faces) -> Faces:
+        # The sampler makes them with channels last: contiguous, its data part is a copy too long.
         if not self.variant.contiguous:
             return faces
         warped = faces.warped.contiguous() if faces.warped is not None else None
@@ -358,10 +359,11 @@ def measure(trials: Sequence[Trial], products: Sequence[Product], rounds: int) -
         torch.cuda.synchronize()
 
 
-def result(trial: Trial, first: Trial, product_tflop_per_s: float) -> dict[str, Any]:
+def result(trial: Trial, first: Trial, product: Product) -> dict[str, Any]:
     """Return the row of a variant; `first` is what it is compared with."""
     if trial.failed:
         return {"variant": str(trial.variant), "failed": trial.failed}
+    product_tflop_per_s = product.tflop_per_s()
     times, base = trial.times(""), first.times("")
     whole = statistics.median(times)
     parts = {f"{part}_s": statistics.median(trial.times(part)) for part in PARTS}
@@ -370,12 +372,14 @@ def result(trial: Trial, first: Trial, product_tflop_per_s: float) -> dict[str, 
         "variant": str(trial.variant),
         **parts,
         "whole_s": whole,
+        "best_s": min(times),
         # Round by round: the noise of a round is in both.
         "ratio": statistics.median(a / b for a, b in zip(times, base, strict=True)),
         "data_percent": 100.0 * parts["data_s"] / whole,
         "images_per_s": 2.0 * trial.config.batch / whole,
         "gflop": trial.cost.flops / 1e9,
         "tflop_per_s": tflop_per_s,
+        "product_side": product.side,
         "product_tflop_per_s": product_tflop_per_s,
         "utilisation_percent": 100.0 * tflop_per_s / product_tflop_per_s,
         "memory_gib": trial.peak_bytes() / 2**30,
@@ -383,128 +387,55 @@ def result(trial: Trial, first: Trial, product_tflop_per_s: float) -> dict[str, 
     }
 
 
-COLUMNS = (
-    ("data", "ms", "data_s", 1e3, 1),
-    ("forward", "ms", "forward_s", 1e3, 1),
-    ("backward", "ms", "backward_s", 1e3, 1),
-    ("optimiser", "ms", "optimiser_s", 1e3, 1),
-    ("whole", "ms", "whole_s", 1e3, 1),
-    ("ratio", "", "ratio", 1.0, 3),
-    ("data", "%", "data_percent", 1.0, 1),
-    ("images", "/s", "images_per_s", 1.0, 1),
-    ("work", "GFLOP", "gflop", 1.0, 1),
-    ("speed", "TFLOP/s", "tflop_per_s", 1.0, 3),
-    ("product", "TFLOP/s", "product_tflop_per_s", 1.0, 3),
-    ("used", "%", "utilisation_percent", 1.0, 1),
-    ("memory", "GiB", "memory_gib", 1.0, 2),
-)
-"""Heading, unit, key of a result, its factor, decimals."""
-LEGEND = """\
-Times are medians of {rounds} rounds, one step of each variant in each; ratio is to the first variant,
-the median of the rounds' own. data: loading and assembling a batch, on a GPU waiting for it and
-assembling. optimiser: clipping, step, average. images: of both sides. work: as estimated, with what
-recompute does again. product: a square matrix product of side {side}{tf32}, measured in the same rounds.
-used: speed / product. memory: {memory}."""
-
-
-def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a table."""
-    names = max(len(row["variant"]) for row in results)
-    for number in (0, 1):
-        yield " " * names + "".join(f"{column[number]:>10}" for column in COLUMNS)
-    for row in results:
-        if "failed" in row:
-            yield f"{row['variant']:{names}}  {row['failed']}"
-            continue
-        cells = (f"{factor * row[key]:10.{digits}f}" for _, _, key, factor, digits in COLUMNS)
-        yield f"{row['variant']:{names}}" + "".join(cells)
-
-
 def compare(name: str, variants: Sequence[Variant], rounds: int) -> dict[str, Any]:
-    """Return the settings of a model and the results of its variants."""
+    """Return the settings of a model and the results of its variants, ready for JSON.
+
+    Args:
+        name: One of MODEL_NAMES.
+        variants: All of them are kept in memory at once.
+        rounds: Steps of each variant that count.
+    """
+    try:
+        return _compare(name, variants, rounds)
+    finally:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if any(variant.compile for variant in variants):
+            torch.compiler.reset()
+
+
+def _compare(name: str, variants: Sequence[Variant], rounds: int) -> dict[str, Any]:
     config = settings_of(name)
     faces = made_up_faces(config.resolution, choose_device("auto").place)
     precisions = dict.fromkeys(variant.precision for variant in variants)
     products = {p: Product(choose_device("auto", p)) for p in precisions}
-    trials = [Trial(variant, config, faces, rounds) for variant in variants]
-    try:
+    if any(variant.compile for variant in variants):
+        # The variants share the code of the networks, of which so many versions are kept.
+        torch._dynamo.config.recompile_limit = 8 * len(variants)
+    with ExitStack() as opened:
+        trials = [
+            opened.enter_context(closing(Trial(variant, config, faces, rounds)))
+            for variant in variants
+        ]
         measure(trials, list(products.values()), rounds)
-    finally:
-        for trial in trials:
-            trial.close()
     first = next((trial for trial in trials if not trial.failed), trials[0])
+    same_batch = config.batch == SHAPES.get(name, {}).get("batch_size")
     return {
         "settings": config.model_dump(include={*STRUCTURE, "batch_size"}),
         "parameters": sum(first.cost.parameters.values()),
-        "deepfacelab_another_cpu_s": deepfacelab_s(name, config),
-        "variants": [result(t, first, products[t.variant.precision].tflop_per_s()) for t in trials],
+        "deepfacelab_another_cpu_s": DEEPFACELAB_S.get(name) if same_batch else None,
+        "variants": [result(t, first, products[t.variant.precision]) for t in trials],
     }
 
 
-def deepfacelab_s(name: str, config: TrainConfig) -> float | None:
-    """Return the step of DeepFaceLab on another machine, if it had this batch."""
-    same = config.batch == SHAPES.get(name, {}).get("batch_size")
-    return DEEPFACELAB_S.get(name) if same else None
-
-
-def report(name: str, compared: dict[str, Any]) -> Iterator[str]:
-    """Yield what is printed of a model."""
-    settings = ", ".join(f"{key} {value!r}" for key, value in compared["settings"].items())
-    yield f"\n{name}: {compared['parameters'] / 1e6:.1f} M parameters; {settings}"
-    yield from table(compared["variants"])
-    if (theirs := compared["deepfacelab_another_cpu_s"]) is not None:
-        ours = [row for row in compared["variants"] if "failed" not in row]
-        ratios = ", ".join(f"{row['variant']} {row['whole_s'] / theirs:.2f}" for row in ours)
-        yield (
-            f"DeepFaceLab, another CPU: {1e3 * theirs:.0f} ms (its own graph, measured on ANOTHER"
-            f" MACHINE, a CPU that computes bf16); our whole step here, in those: {ratios}"
-        )
-
-
-def introduce(variants: Sequence[Variant], rounds: int, *, chosen: bool) -> Iterator[str]:
-    """Yield what is printed first."""
+def about_here() -> dict[str, Any]:
+    """Return what there is to know of this machine."""
     device = choose_device("auto", "fp32")
-    on_gpu = device.name == "cuda"
-    yield f"{str(device).removesuffix(', fp32')}, torch {torch.__version__}"
-    if not chosen and not any(variant.precision == "bf16" for variant in variants):
-        yield (
-            "bf16 is left out: this device does not compute it, torch imitates it, dozens of times"
-            " slower (--variants bf16 shows it)"
-        )
-    yield LEGEND.format(
-        rounds=rounds,
-        side=product_side(device),
-        tf32=", fp32 as TF32" if on_gpu and torch.backends.cudnn.allow_tf32 else "",
-        memory="at most allocated, without the faces" if on_gpu else "estimated, not measured",
-    )
-
-
-def bench_train(
-    names: Sequence[str],
-    variants: Sequence[Variant],
-    rounds: int,
-    *,
-    chosen: bool,
-    file: Path | None,
-) -> Iterator[str]:
-    """Measure the models one after the other; yield the lines to print.
-
-    Args:
-        names: Some of MODEL_NAMES.
-        variants: Of each model.
-        rounds: Steps of each variant that count.
-        chosen: Whether a person named the variants.
-        file: Where all figures are written as JSON, if anywhere.
-    """
-    yield from introduce(variants, rounds, chosen=chosen)
-    device, found = choose_device("auto", "fp32"), {}
-    for name in names:
-        found[name] = compare(name, variants, rounds)
-        yield from report(name, found[name])
-        gc.collect()
-        torch.compiler.reset()
-        if device.name == "cuda":
-            torch.cuda.empty_cache()
-        if file is not None:
-            about = {"device": str(device).removesuffix(", fp32"), "torch": torch.__version__}
-            file.write_text(json.dumps({**about, "rounds": rounds, "models": found}, indent=1))
+    return {
+        "device": str(device).removesuffix(", fp32"),
+        "torch": torch.__version__,
+        "bf16": computes_bf16(device.name),
+        "tf32": device.name == "cuda" and torch.backends.cudnn.allow_tf32,
+        "memory": "measured" if device.name == "cuda" else "estimated",
+    }

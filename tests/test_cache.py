@@ -197,6 +197,16 @@ def test_a_picture_that_cannot_be_used_is_looked_at_once(
     assert cut == []
 
 
+def test_what_is_no_file_is_left_out_and_named(workspace: Workspace) -> None:
+    (workspace.aligned("src") / "nowhere.png").symlink_to(workspace.root / "none")
+    (workspace.aligned("src") / "folder.png").mkdir()
+    cache = cache_of(workspace)
+    refresh(cache)
+    faces, skipped = cache.open()
+    assert len(faces) == 6
+    assert skipped.keys() == {"nowhere.png", "folder.png"}
+
+
 def test_a_full_disk_is_told_before_the_work(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,26 +87,36 @@ def test_recomputing_changes_nothing_but_memory(options: str) -> None:
     assert again.state.model.encoder.down.recompute
 
 
-def out_of_memory_above(made: Stepper, limit: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Have the losses fail as CUDA does; return the list of how many faces were tried."""
+ON_A_GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+ON_A_CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+def out_of_memory_above(
+    made: Stepper,
+    limit: int,
+    monkeypatch: pytest.MonkeyPatch,
+    error: RuntimeError = ON_A_GPU,
+) -> list[int]:
+    """Have the losses fail as torch does; return the list of how many faces were tried."""
     real, tried = type(made.state.model).losses, list[int]()
 
     def losses(self: object, src: Faces, dst: Faces) -> Iterator[tuple[str, Terms]]:
         tried.append(len(src))
         if len(src) > limit:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            raise error
         yield from real(self, src, dst)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(made.state.model), "losses", losses)
     return tried
 
 
+@pytest.mark.parametrize("error", [ON_A_GPU, ON_A_CPU])
 def test_out_of_memory_goes_on_with_parts_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: RuntimeError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected, _ = take(toy(micro_batch=2))
     made = stepper(toy())
-    tried = out_of_memory_above(made, 3, monkeypatch)
+    tried = out_of_memory_above(made, 3, monkeypatch, error)
     for number in range(2):
         made(faces(number), faces(10 + number))
     assert tried == [8, 4] + [2, 2, 2, 2] * 2
@@ -126,6 +136,14 @@ def test_out_of_memory_with_one_face_says_what_to_do(monkeypatch: pytest.MonkeyP
         made(faces(0), faces(1))
     assert tried == [8, 4, 2, 1]
     assert "--recompute" in str(told.value)
+
+
+def test_another_failure_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stepper(toy())
+    tried = out_of_memory_above(made, 3, monkeypatch, RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        made(faces(0), faces(1))
+    assert tried == [8]
 
 
 def test_what_cannot_be_compiled_runs_as_it_is_written(

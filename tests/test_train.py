@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from faceswap_cli import device
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device, choose_device
 from faceswap_cli.errors import DeviceError, DivergedError, WorkspaceError
 from faceswap_cli.models import Faces
 from faceswap_cli.stages.train import run_train
-from faceswap_cli.training.checkpoint import checkpoints, open_trained, read_about
+from faceswap_cli.training.checkpoint import TrainState, checkpoints, open_trained, read_about
 from faceswap_cli.training.schedule import learning_rate
 from faceswap_cli.training.step import Stepper
 from tests.facesets import write_faceset
@@ -252,6 +253,18 @@ def test_cuda_without_cuda_is_an_error_and_not_a_silent_cpu(
         choose_device("cuda")
 
 
+def test_out_of_memory_outside_of_a_step_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("faceswap_cli.stages.train.Sampler.assemble", fail)
+    with pytest.raises(DeviceError, match="out of memory on CPU") as told:
+        run_train(write_faceset(tmp_path), TOY)
+    assert "--micro-batch" in str(told.value)
+
+
 def test_bf16_trains_too(tmp_path: Path) -> None:
     workspace = write_faceset(tmp_path)
     run_train(workspace, toy(iterations=2, precision="bf16"))
@@ -264,6 +277,49 @@ def test_trains_on_cuda(tmp_path: Path) -> None:
     workspace = write_faceset(tmp_path)
     run_train(workspace, toy(device="cuda", precision="auto"))
     assert all(torch.isfinite(t).all() for t in tensors(tmp_path).values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("compiled", ["off", "on", "graphs"])
+def test_faces_sent_to_a_gpu_train_as_those_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: str
+) -> None:
+    # Its twin on the CPU: test_data.test_faces_held_in_memory_give_the_same_batches.
+    config = toy(device="cuda", compile=compiled, colour_from_dst="mkl", damage=0.5)
+    losses = []
+    for share in (0.0, 0.4):
+        monkeypatch.setattr("faceswap_cli.stages.train.FACES_SHARE", share)
+        workspace = write_faceset(tmp_path / str(share))
+        run_train(workspace, config)
+        losses.append(json.loads((workspace.model / "log.jsonl").read_text().splitlines()[0]))
+    assert losses[0]["src/mse"] == pytest.approx(losses[1]["src/mse"], rel=1e-3)
+
+
+def test_a_slow_average_looks_at_the_weights_now_and_then() -> None:
+    config = toy(ema_half_life=200)
+    state = TrainState.new(config, CPU)
+    parameter = next(iter(state.model.parameters()))
+    name = next(iter(state.average))
+    state.average[name].fill_(1.0)
+    with torch.no_grad():
+        parameter.zero_()
+    for state.iteration in range(4001, 4201):
+        state.move_average(config.ema_half_life)
+    # One half-life after the weights have jumped, half of the jump is left.
+    torch.testing.assert_close(state.average[name], torch.full_like(parameter, 0.5))
+
+
+def test_freed_memory_is_kept_where_glibc_is_and_nothing_happens_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device.keep_freed_memory()
+
+    class Another:
+        """A C library that has no mallopt."""
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Another())
+    device.keep_freed_memory()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

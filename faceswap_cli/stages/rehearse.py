@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.device import Device, choose_device
+from faceswap_cli.device import Device, choose_device, keep_freed_memory
 from faceswap_cli.errors import FaceswapError
 from faceswap_cli.faces.faceset import picture_paths
 from faceswap_cli.progress import progress
@@ -80,6 +80,8 @@ def rehearse(workspace: Workspace, section: TrainConfig) -> Rehearsal:
         DeviceError: The device is missing, or its memory does not hold one face.
     """
     device = choose_device(section.device, section.precision)
+    if device.name == "cpu":
+        keep_freed_memory()
     devices = max(1, section.devices)
     section = with_batch_size(section, device, workspace.model, devices=devices)
     share = max(1, section.batch // devices)

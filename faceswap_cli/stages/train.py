@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.device import Device, choose_device
-from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.device import Device, choose_device, is_out_of_memory, keep_freed_memory
+from faceswap_cli.errors import DeviceError, WorkspaceError
 from faceswap_cli.files import only_one, write_atomic
 from faceswap_cli.models import Autoencoder
 from faceswap_cli.progress import be_quiet, is_quiet, progress
@@ -56,9 +56,18 @@ def run_train(workspace: Workspace, section: TrainConfig) -> StageReport:
         KeyboardInterrupt: After Ctrl-C or SIGTERM, with the state saved.
     """
     device = choose_device(section.device, section.precision)
-    report, finished = in_ranks(
-        _run, workspace, section, is_quiet(), accelerator=device.name, devices=section.devices
-    )
+    try:
+        report, finished = in_ranks(
+            _run, workspace, section, is_quiet(), accelerator=device.name, devices=section.devices
+        )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"out of memory on {device}: {str(error).splitlines()[0]}",
+            seen_in=f"resolution {section.resolution}",
+            fix="halve --micro-batch, or add d to --options",
+        ) from error
     if not finished:
         raise KeyboardInterrupt
     return report
@@ -79,6 +88,8 @@ def _run(
         if ranks.leads:
             together = f", {ranks.count} processes" if ranks.count > 1 else ""
             _log.info("training %s on %s%s", section.model, device, together)
+        if device.name == "cpu":
+            keep_freed_memory()
         keep_compiled_code(workspace.cache / "compiled")
         report = StageReport("train")
         with ranks.leader_first():

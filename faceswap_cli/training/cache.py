@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 FLUSH_EVERY = 512
 """Faces between two writes of the index: what a kill costs at most."""
+MAX_WAITING_BYTES = 128 * 2**20
+"""Of faces that are cut and not yet written."""
 _log = logging.getLogger(__name__)
 
 
@@ -220,8 +223,9 @@ def _append(
     file = os.open(cache.rows, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         with ThreadPoolExecutor(thread_name_prefix="cut") as pool:
-            for start in range(0, len(names), FLUSH_EVERY):
-                chunk = names[start : start + FLUSH_EVERY]
+            at_once = max(1, min(FLUSH_EVERY, MAX_WAITING_BYTES // size))
+            for start in range(0, len(names), at_once):
+                chunk = names[start : start + at_once]
                 for name, made in zip(
                     chunk, pool.map(lambda n: _cut(cache, n), chunk), strict=True
                 ):
@@ -284,8 +288,10 @@ def _stamps(pictures: Path, masks: Path) -> dict[str, Stamp]:
             edited = {e.name: e.stat() for e in entries if e.name.endswith(".png") and e.is_file()}
     found = {}
     for path in picture_paths(pictures):
-        about, mask = path.stat(), edited.get(f"{path.stem}.png")
-        stamp = Stamp(about.st_size, about.st_mtime_ns)
+        mask, stamp = edited.get(f"{path.stem}.png"), Stamp(-1, -1)
+        with suppress(OSError):  # a link to nothing; reading it will tell
+            about = path.stat()
+            stamp = Stamp(about.st_size, about.st_mtime_ns)
         if mask is not None:
             stamp = stamp._replace(mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
         found[path.name] = stamp

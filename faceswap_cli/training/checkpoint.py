@@ -22,6 +22,8 @@ from faceswap_cli.ranks import ALONE, Ranks
 from faceswap_cli.training.optimizers import build_optimizer, gather_slots, own_slots
 
 FORMAT = 1
+AVERAGE_LOOKS = 50
+"""At the weights within a half-life of their average: more change nothing that could be seen."""
 STRUCTURE = (
     "model",
     "options",
@@ -86,10 +88,12 @@ class TrainState:
     @torch.no_grad()
     def move_average(self, half_life: float) -> None:
         """Let the average follow the weights after an iteration."""
-        if not self.average:
+        # A slow average need not look at every step: it reads and writes all weights.
+        every = max(1, int(half_life // AVERAGE_LOOKS))
+        if not self.average or self.iteration % every:
             return
         # Young averages forget faster: the first weights are noise.
-        keep = 0.5 ** (1.0 / min(half_life, 0.1 * self.iteration))
+        keep = 0.5 ** (every / min(half_life, 0.1 * self.iteration))
         current = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.average.values()), current, 1.0 - keep)
 

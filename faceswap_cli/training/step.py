@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.device import Device
+from faceswap_cli.device import Device, is_out_of_memory
 from faceswap_cli.errors import DeviceError
 from faceswap_cli.models import Faces, Terms
 from faceswap_cli.ranks import ALONE, Ranks
@@ -56,8 +56,6 @@ class Stepper:
             try:
                 log = self._step(src, dst)
                 break
-            except torch.OutOfMemoryError as error:
-                self._take_less(error, len(src))
             except CompileError as error:
                 if not self._compiled:
                     raise
@@ -67,13 +65,20 @@ class Stepper:
                     "torch.compile does not work here, training goes on without it: %s",
                     str(error).strip().splitlines()[0],
                 )
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._take_less(error, len(src))
+            # Here and not above: until its error is gone, what the step had made is kept.
             for optimizer in self.state.optimizers.values():
                 optimizer.zero_grad(set_to_none=True)
+            if self._device.name == "cuda":
+                torch.cuda.empty_cache()
         self.state.iteration += 1
         self.state.move_average(self._config.ema_half_life)
         return log
 
-    def _take_less(self, error: torch.OutOfMemoryError, batch: int) -> None:
+    def _take_less(self, error: RuntimeError, batch: int) -> None:
         now = min(self.faces_at_once, batch)
         less = now // 2 if now <= 2 else (now + 3) // 4 * 2  # even, as models pair neighbours
         if less == 0 or self._ranks.count > 1:
@@ -87,8 +92,6 @@ class Stepper:
             "out of memory: goes on with %d faces of each side at once instead of %d", less, now
         )
         self.faces_at_once = less
-        if self._device.name == "cuda":
-            torch.cuda.empty_cache()
 
     def _step(self, src: Faces, dst: Faces) -> dict[str, Tensor]:
         config, state, total = self._config, self.state, len(src)
