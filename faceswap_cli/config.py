@@ -132,8 +132,9 @@ class TrainConfig(Section):
     src_flip: bool = Field(False, description="Mirror src faces at random.")
     dst_flip: bool = Field(True, description="Mirror dst faces at random.")
     colour_shift: float = Field(
-        0.05, ge=0, le=0.5, description="Random shift of brightness, contrast and hue."
+        0.05, ge=0, le=0.5, description="Random shift of brightness, contrast, saturation, balance."
     )
+    hue_shift: float = Field(0.0, ge=0, le=60, description="Random turn of the hue, degrees.")
     colour_from_dst: Literal["none", "rct", "lct", "mkl", "idt", "sot"] = Field(
         "none", description="Give src faces the colours of random dst faces, by this method."
     )

@@ -151,20 +151,21 @@ def sample(canvas_BCHW: Tensor, grid_BHW2: Tensor, *, mode: str) -> Tensor:
     return seen.clamp_(0.0, 1.0) if mode == "bicubic" else seen
 
 
-def tint(img_BCHW: Tensor, tint_BT: Tensor, *, strength: float) -> Tensor:
+def tint(img_BCHW: Tensor, tint_BT: Tensor, *, strength: float, hue_deg: float) -> Tensor:
     """Shift brightness, contrast, saturation, hue and colour balance of each picture.
 
     Args:
         img_BCHW: RGB, 0..1.
         tint_BT: See Draws.
-        strength: 0.05 moves brightness by up to 0.05, hue by up to 9 degrees, the others by
-            up to 10 %; 0 changes nothing.
+        strength: 0.05 moves brightness by up to 0.05, balance by up to 5 %, contrast and
+            saturation by up to 10 %.
+        hue_deg: The most that hue is turned by, either way.
     """
-    if strength == 0.0:
+    if strength == 0.0 and hue_deg == 0.0:
         return img_BCHW
     draws = strength * tint_BT[:, :, None, None]
     brightness, contrast, balance_B31 = draws[:, 0], 1.0 + 2.0 * draws[:, 1], 1.0 + draws[:, 4:, 0]
-    turned_B33 = _hue_matrix(math.pi * draws[:, 3])
+    turned_B33 = _hue_matrix(math.radians(hue_deg) * tint_BT[:, 3, None, None])
     grey_B33 = torch.full_like(turned_B33, 1.0 / 3.0)
     # Both keep grey as it is, so that the contrast may be changed about the mean grey after them.
     colours_B33 = grey_B33 + (1.0 + 2.0 * draws[:, 2]) * (turned_B33 - grey_B33)

@@ -16,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
-from faceswap_cli.models import MODELS, Autoencoder, Faces
+from faceswap_cli.models import Autoencoder, Faces
 from faceswap_cli.training import losses
+from faceswap_cli.training.checkpoint import new_model
 from faceswap_cli.training.schedule import weighted_loss
 from faceswap_cli.types import SIDES
 
@@ -113,14 +114,7 @@ def describe(cost: Cost) -> list[str]:
 
 def _build_model(config: TrainConfig) -> Autoencoder:
     """Return the model of the settings; layout and values of its weights cost nothing."""
-    model = MODELS[config.model](
-        resolution=config.resolution,
-        ae_dims=config.ae_dims,
-        e_dims=config.e_dims,
-        d_dims=config.d_dims,
-        d_mask_dims=config.d_mask_dims,
-        options=config.options,
-    )
+    model = new_model(config)
     if config.recompute:
         model.recompute_activations()
     return model

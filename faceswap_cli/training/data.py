@@ -200,7 +200,12 @@ class Sampler:
                 draws_BK=portion.colour[1],
             )
             plain, warped = recolour(plain), recolour(warped)
-        warped = tint(warped, portion.draws.tint, strength=self._config.colour_shift)
+        warped = tint(
+            warped,
+            portion.draws.tint,
+            strength=self._config.colour_shift,
+            hue_deg=self._config.hue_shift,
+        )
         if portion.damage is not None:
             warped = damage(warped, portion.damage)
         layout = torch.channels_last
