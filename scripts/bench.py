@@ -117,7 +117,7 @@ best       the fastest round: where others work, too, the least disturbed
 ratio      to the first variant, the median of the rounds' own
 data       loading and assembling a batch; on a GPU waiting for it and assembling
 forward    with the losses
-optimiser  clipping, step, average
+optimiser  clipping, step; the average in those steps that move it
 images     of both sides
 work       as estimated, with what recompute does again
 product    a square matrix product at that precision, measured between the steps

@@ -20,18 +20,25 @@ import torch
 from torch import Tensor, nn
 
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.device import Device, choose_device, computes_bf16
+from faceswap_cli.device import (
+    Device,
+    choose_device,
+    computes_bf16,
+    is_out_of_memory,
+    keep_freed_memory,
+)
 from faceswap_cli.models import Faces
 from faceswap_cli.models.blocks import Inter
 from faceswap_cli.ranks import ALONE
 from faceswap_cli.settings import find_preset, load_config
 from faceswap_cli.training.checkpoint import STRUCTURE, TrainState
-from faceswap_cli.training.compiling import CompileError, compile_model
+from faceswap_cli.training.compiling import CompileError
 from faceswap_cli.training.cost import estimate_cost
 from faceswap_cli.training.cutting import Layout
 from faceswap_cli.training.data import HeldFaces, Portion, Sampler
 from faceswap_cli.training.optimizers import build_optimizer
 from faceswap_cli.training.schedule import learning_rate, weighted_loss
+from faceswap_cli.training.step import Stepper
 
 FACES = 32
 """Made at random, for both sides."""
@@ -259,9 +266,7 @@ class Trial:
             if state.average:
                 state.begin_average()
             gc.collect()
-        compile_model(state.model, self.config.compile, self.device)
-        if self.config.recompute:
-            state.model.recompute_activations()
+        Stepper(state, self.config, self.device)  # has the model compile, and recompute
         return state
 
     def _load(self, count: int) -> Generator[Portion, None, None]:
@@ -282,13 +287,19 @@ class Trial:
             torch.cuda.reset_peak_memory_stats()
         try:
             self._watches.append(self._step())
-        except (*CompileError, torch.OutOfMemoryError) as error:
-            self.failed = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-            self.close()
-            del self.state
-            return
+        except CompileError as error:
+            self._fail(error)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            self._fail(error)
         if self.device.name == "cuda" and len(self._watches) > WARM_UP:
             self._rise_bytes = max(self._rise_bytes, torch.cuda.max_memory_allocated() - before)
+
+    def _fail(self, error: Exception) -> None:
+        self.failed = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        self.close()
+        del self.state
 
     def _step(self) -> Stopwatch:
         # Must do what run_loop and Stepper (training/loop.py, training/step.py) do, in their order;
@@ -407,6 +418,8 @@ def compare(name: str, variants: Sequence[Variant], rounds: int) -> dict[str, An
 
 def _compare(name: str, variants: Sequence[Variant], rounds: int) -> dict[str, Any]:
     config = settings_of(name)
+    if choose_device("auto").name == "cpu":
+        keep_freed_memory()  # as the training does
     faces = made_up_faces(config.resolution, choose_device("auto").place)
     precisions = dict.fromkeys(variant.precision for variant in variants)
     products = {p: Product(choose_device("auto", p)) for p in precisions}
