@@ -1,19 +1,22 @@
 """One step of a training, whole or in parts."""
 
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.errors import DeviceError
 from faceswap_cli.models import Faces, Terms
 from faceswap_cli.training.checkpoint import TrainState
-from faceswap_cli.training.compiling import compile_model
+from faceswap_cli.training.compiling import compile_model, keep_compiled_code
 from faceswap_cli.training.step import Stepper
 
 CPU = Device("cpu", "fp32")
@@ -187,3 +190,18 @@ def test_gradients_are_clipped_as_a_whole_and_not_by_part() -> None:
     config = toy(clip_norm=1e-4, learning_rate=1e-2)
     whole, parts = (take(config.model_copy(update={"micro_batch": m}), 1)[0] for m in (0, 2))
     torch.testing.assert_close(moved(whole, config), moved(parts, config), atol=1e-4, rtol=0.05)
+
+
+def test_compiled_code_is_kept_in_the_workspace_unless_the_user_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for before, kept in (
+        (None, tmp_path),
+        (default_cache_dir(), tmp_path),  # torch's own choice, not the user's
+        ("/elsewhere", Path("/elsewhere")),
+    ):
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        if before is not None:
+            monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", before)
+        keep_compiled_code(tmp_path)
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(kept)

@@ -6,16 +6,20 @@ from pathlib import Path
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from faceswap_cli.device import Device
 
+_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 CompileError = (TorchDynamoException, InductorError)
 """What a compilation that fails may raise: no compiler, no Triton, an operation unknown to it."""
 
 
 def keep_compiled_code(folder: Path) -> None:
     """Keep what is compiled, so that the next start need not; a folder the user set stays."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    # torch, too, writes its choice into the environment: as soon as it is imported.
+    if os.environ.get(_FOLDER) in (None, default_cache_dir()):
+        os.environ[_FOLDER] = str(folder)
 
 
 def compile_model(model: nn.Module, wish: str, device: Device) -> bool:
