@@ -6,22 +6,30 @@ workspace < flag.
 """
 
 from fractions import Fraction
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-FaceTypeName = Literal["half", "mid_full", "full", "whole_face", "head"]
-FACE_TYPE_ORDER: tuple[FaceTypeName, ...] = ("half", "mid_full", "full", "whole_face", "head")
-DeviceName = Literal["auto", "cpu", "cuda"]
+from faceswap_cli.config_section import FACE_TYPE_ORDER, DeviceName, FaceTypeName, Section
+from faceswap_cli.config_train import STRUCTURE, TrainConfig
+
+__all__ = [
+    "FACE_TYPE_ORDER",
+    "STRUCTURE",
+    "Config",
+    "DeviceName",
+    "ExtractConfig",
+    "FaceTypeName",
+    "InputConfig",
+    "MergeConfig",
+    "Section",
+    "TrainConfig",
+    "VideoConfig",
+]
+
 _FACE = r"^(largest|all|track \d{1,6})$"
 _RATE = r"^\d{1,6}(/\d{1,6})?$"
 _SPAN = r"^$|^\d*\.?\d*-\d*\.?\d*$"
-
-
-class Section(BaseModel):
-    """Frozen, and closed: a misspelt key is an error, never a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputConfig(Section):
@@ -74,107 +82,6 @@ class ExtractConfig(Section):
     device: DeviceName = Field("auto", description="Where the networks run.")
 
 
-class TrainConfig(Section):
-    """What is trained, and for how long."""
-
-    model: Literal["df", "liae"] = Field(
-        "liae", description="df keeps more of the src face, liae more of the dst light and pose."
-    )
-    options: str = Field(
-        "ud",
-        pattern=r"^u?d?t?c?$",
-        description="u: normalised code, d: half the cost, t: more detail, c: cosine activation.",
-    )
-    resolution: int = Field(128, ge=16, le=640, multiple_of=16, description="Of the model, pixels.")
-    face_type: FaceTypeName = Field("full", description="What the model sees of the head.")
-    ae_dims: int = Field(256, ge=8, le=1024, description="Width of the bottleneck.")
-    e_dims: int = Field(64, ge=4, le=256, multiple_of=2, description="Width of the encoder.")
-    d_dims: int = Field(64, ge=4, le=256, multiple_of=2, description="Width of the decoders.")
-    d_mask_dims: int = Field(22, ge=2, le=256, multiple_of=2, description="Of the mask decoders.")
-    iterations: int = Field(200_000, ge=1, le=10_000_000, description="Length of the training.")
-    hours: float = Field(0.0, ge=0, le=10_000, description="Stop after so many hours; 0: no limit.")
-    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
-        8, description="Faces of each side an iteration; auto: what fits the GPU, 8 on a CPU."
-    )
-    micro_batch: int = Field(
-        0,
-        ge=0,
-        le=4096,
-        description="Faces of each side computed at once, gradients are summed; 0: the whole "
-        "batch, halved where memory runs out.",
-    )
-    recompute: bool = Field(
-        False, description="Compute activations twice instead of keeping them: less memory."
-    )
-    init: Literal["faces", "glorot"] = Field(
-        "faces", description="First weights: fitted to the faces (learns sooner), or Glorot's."
-    )
-    learning_rate: float = Field(2e-4, gt=0, le=0.1, description="Peak step of AdamW.")
-    warmup: int = Field(100, ge=0, le=1_000_000, description="Iterations until the peak.")
-    final_rate: float = Field(0.05, ge=0, le=1, description="Last rate, as a share of the peak.")
-    clip_norm: float = Field(1.0, ge=0, le=1000, description="Of the gradient; 0: no clipping.")
-    ema_half_life: float = Field(
-        200, ge=0, le=1_000_000, description="Of the averaged weights, iterations; 0: no average."
-    )
-    dssim: float = Field(10.0, ge=0, le=1000, description="Weight of the structure loss.")
-    mse: float = Field(10.0, ge=0, le=1000, description="Weight of the colour loss.")
-    mask: float = Field(10.0, ge=0, le=1000, description="Weight of the mask loss.")
-    move: float = Field(
-        1.0, ge=0, le=1, description="Strength of the random rotation, zoom and shift."
-    )
-    eyes_mouth: float = Field(
-        100.0, ge=0, le=10_000, description="Weight of the colour of eyes and mouth: gaze, lips."
-    )
-    warp: float = Field(1.0, ge=0, le=2, description="Strength of the random warp; 0: none.")
-    warp_until: float = Field(
-        0.7, ge=0, le=1, description="Share of the iterations with warp; the rest sharpens."
-    )
-    src_flip: bool = Field(False, description="Mirror src faces at random.")
-    dst_flip: bool = Field(True, description="Mirror dst faces at random.")
-    colour_shift: float = Field(
-        0.05, ge=0, le=0.5, description="Random shift of brightness, contrast, saturation, balance."
-    )
-    hue_shift: float = Field(0.0, ge=0, le=60, description="Random turn of the hue, degrees.")
-    colour_from_dst: Literal["none", "rct", "lct", "mkl", "idt", "sot"] = Field(
-        "none", description="Give src faces the colours of random dst faces, by this method."
-    )
-    damage: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Share of the given pictures that are blurred, noised, compressed: poor dst.",
-    )
-    uniform_yaw: bool = Field(False, description="Show profiles as often as frontal faces.")
-    jaw: float = Field(
-        12.0, ge=0, le=50, description="Learn this much below the jaw line too, % of the face."
-    )
-    save_every: int = Field(500, ge=1, le=1_000_000, description="Between checkpoints, iterations.")
-    preview_every: int = Field(500, ge=1, le=1_000_000, description="Between previews, iterations.")
-    keep_checkpoints: int = Field(2, ge=1, le=1000, description="Newest checkpoints kept.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the hardware computes it, else fp32."
-    )
-    device: DeviceName = Field("auto", description="Where it trains.")
-    compile: Literal["auto", "on", "off", "graphs"] = Field(
-        "auto",
-        description="torch.compile: auto is on for CUDA; graphs: with CUDA graphs, small models.",
-    )
-    devices: int = Field(
-        1, ge=0, le=64, description="GPUs that train together, on a CPU processes; 0: all GPUs."
-    )
-    shard_optimizer: bool = Field(
-        False, description="Divide the state of the optimiser among the devices: less memory each."
-    )
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same run.")
-
-    @property
-    def batch(self) -> int:
-        """batch_size as a number; `auto` must have been resolved before."""
-        if self.batch_size == "auto":
-            raise ValueError("batch_size is still auto")
-        return self.batch_size
-
-
 class MergeConfig(Section):
     """How the new face is put into the frame."""
 
@@ -189,6 +96,9 @@ class MergeConfig(Section):
     )
     grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
     erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")
+    morph: float = Field(
+        1.0, ge=0, le=1, description="How far from dst to src (amp models); 1: all the way."
+    )
     feather: float = Field(8.0, ge=0, le=50, description="Width of its soft edge, % of the face.")
     colour: Literal["rct", "none"] = Field(
         "rct", description="rct: mean and spread of the dst colours (Reinhard), inside the mask."

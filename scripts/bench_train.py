@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from faceswap_cli.config import TrainConfig
+from faceswap_cli.config import STRUCTURE, TrainConfig
 from faceswap_cli.device import (
     Device,
     choose_device,
@@ -31,7 +31,7 @@ from faceswap_cli.models import Faces
 from faceswap_cli.models.blocks import Inter
 from faceswap_cli.ranks import ALONE
 from faceswap_cli.settings import find_preset, load_config
-from faceswap_cli.training.checkpoint import STRUCTURE, TrainState
+from faceswap_cli.training.checkpoint import TrainState
 from faceswap_cli.training.compiling import CompileError
 from faceswap_cli.training.cost import estimate_cost
 from faceswap_cli.training.cutting import Layout

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.models import Faces
-from faceswap_cli.training.checkpoint import build_model
+from faceswap_cli.training.building import build_model
 from faceswap_cli.training.cost import Cost, describe, estimate_cost
 from faceswap_cli.training.losses import redraw_terms
 from faceswap_cli.training.schedule import weighted_loss

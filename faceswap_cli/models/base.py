@@ -75,6 +75,8 @@ class Model(nn.Module, ABC):
     crop: Crop = Crop()
     turns: int = 1
     """How many times `losses` yields."""
+    critics: tuple[str, ...] = ()
+    """Child networks that only judge: no part of what draws, nor of the averaged weights."""
 
     def trained(self) -> list[str]:
         """Return the child networks that learn; each has an optimiser of its own."""

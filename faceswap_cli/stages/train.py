@@ -14,10 +14,10 @@ from faceswap_cli.progress import be_quiet, is_quiet, progress
 from faceswap_cli.ranks import Ranks, in_ranks
 from faceswap_cli.settings import section_toml
 from faceswap_cli.training.batch_size import with_batch_size
+from faceswap_cli.training.building import build_model
 from faceswap_cli.training.cache import Cache, refresh
 from faceswap_cli.training.checkpoint import (
     TrainState,
-    build_model,
     load_newest,
     save_checkpoint,
 )

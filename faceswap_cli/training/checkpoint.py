@@ -13,48 +13,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from faceswap_cli.config import TrainConfig
+from faceswap_cli.config import STRUCTURE, TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.files import replacing, sweep_partials
-from faceswap_cli.models import MODELS, Autoencoder
+from faceswap_cli.models import Autoencoder
 from faceswap_cli.ranks import ALONE, Ranks
+from faceswap_cli.training.building import build_model
 from faceswap_cli.training.optimizers import build_optimizer, gather_slots, own_slots
 
 FORMAT = 1
 AVERAGE_LOOKS = 50
 """At the weights within a half-life of their average: more change nothing that could be seen."""
-STRUCTURE = (
-    "model",
-    "options",
-    "resolution",
-    "face_type",
-    "ae_dims",
-    "e_dims",
-    "d_dims",
-    "d_mask_dims",
-)
-"""Settings that cannot change half-way."""
 _NAME = re.compile(r"iter_(\d{8})\.safetensors")
-
-
-def build_model(config: TrainConfig, device: Device) -> Autoencoder:
-    """Return the model that the settings describe, its weights drawn from the seed."""
-    torch.manual_seed(config.seed)
-    # Two calls: convolutions are fastest with channels last, on CPUs with AMX and on GPUs.
-    return new_model(config).to(memory_format=torch.channels_last).to(device.place)
-
-
-def new_model(config: TrainConfig) -> Autoencoder:
-    """Return the model that the settings describe, its weights drawn from torch's state."""
-    return MODELS[config.model](
-        resolution=config.resolution,
-        ae_dims=config.ae_dims,
-        e_dims=config.e_dims,
-        d_dims=config.d_dims,
-        d_mask_dims=config.d_mask_dims,
-        options=config.options,
-    )
 
 
 @dataclass
@@ -227,8 +198,10 @@ def open_trained(folder: Path, device: Device) -> Trained:
 def _structure(about: dict[str, Any], path: Path) -> TrainConfig:
     """Return the settings that shape the model; others may be of another version's making."""
     try:
-        return TrainConfig.model_validate({key: about["train"][key] for key in STRUCTURE})
-    except (KeyError, TypeError, ValueError) as error:
+        return TrainConfig.model_validate(
+            {key: about["train"][key] for key in STRUCTURE if key in about["train"]}
+        )
+    except (KeyError, AttributeError, ValueError) as error:
         raise WorkspaceError(
             f"the checkpoint describes no model this version knows: {error}",
             seen_in=path,
@@ -263,7 +236,8 @@ def _fill(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
 
 
 def _check_structure(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
-    differ = [key for key in STRUCTURE if was.get(key) != now[key]]
+    # A setting that the checkpoint does not know came later, and then had its default's effect.
+    differ = [key for key in STRUCTURE if was.get(key, now[key]) != now[key]]
     # Averaging can be neither begun nor ended half-way: the average would be of nothing.
     differ += (
         ["ema_half_life"] if bool(was.get("ema_half_life")) != bool(now["ema_half_life"]) else []

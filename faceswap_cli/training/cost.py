@@ -18,7 +18,7 @@ from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.models import Autoencoder, Faces
 from faceswap_cli.training import losses
-from faceswap_cli.training.checkpoint import new_model
+from faceswap_cli.training.building import new_model
 from faceswap_cli.training.schedule import weighted_loss
 from faceswap_cli.types import SIDES
 
