@@ -96,6 +96,13 @@ class MergeConfig(Section):
     )
     grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
     erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")
+    likeness: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Keep swaps within how src was seen to look: less of dst comes through, "
+        "rare expressions get weaker.",
+    )
     morph: float = Field(
         1.0, ge=0, le=1, description="How far from dst to src (amp models); 1: all the way."
     )

@@ -1,6 +1,6 @@
 """The settings of a training, by what they are about."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ FIXED: dict[str, dict[str, Any]] = {
         "d_mask_dims": 16,
     },
     "amp": {"options": "udt"},
-    "original": {"resolution": 64, "options": ""},
+    "original": {"resolution": 64, "options": "", "ae_dims": 1024, "e_dims": 128, "d_dims": 64},
 }
 """Models of one size: what they are, whatever the defaults of the others are."""
 
@@ -71,6 +71,12 @@ class LossSettings(Section):
         0.0, ge=0, le=1000, description="Weight of structure at five scales, from fine to coarse."
     )
     mse: float = Field(10.0, ge=0, le=1000, description="Weight of the colour loss.")
+    texture: float = Field(
+        0.0, ge=0, le=1000, description="Weight of having as much fine detail; try 100."
+    )
+    texture_from: float = Field(
+        0.5, ge=0, le=1, description="Share of the iterations after which that counts."
+    )
     mask: float = Field(10.0, ge=0, le=1000, description="Weight of the mask loss.")
     eyes_mouth: float = Field(
         100.0, ge=0, le=10_000, description="Weight of the colour of eyes and mouth: gaze, lips."
@@ -189,6 +195,12 @@ class FaceSettings(Section):
         le=1,
         description="Share of the given pictures that are blurred, noised, compressed: poor dst.",
     )
+    bend: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of src faces bent to the shape of a dst face: what src never did.",
+    )
     uniform_yaw: bool = Field(False, description="Show profiles as often as frontal faces.")
     jaw: float = Field(
         12.0, ge=0, le=50, description="Learn this much below the jaw line too, % of the face."
@@ -229,6 +241,12 @@ class RunSettings(Section):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Same seed, same run.")
 
 
+JUDGED_CODE = ("df", "quick96")
+"""Models with one bottleneck for both sides, as the term true_face needs it."""
+NO_MASK = ("original",)
+WHOLE_PICTURE = ("dssim", "ms_ssim", "mse", "perceptual")
+
+
 class TrainConfig(RunSettings, FaceSettings, StepSettings, LossSettings, ModelShape):
     """What is trained, and for how long."""
 
@@ -238,3 +256,23 @@ class TrainConfig(RunSettings, FaceSettings, StepSettings, LossSettings, ModelSh
         if self.batch_size == "auto":
             raise ValueError("batch_size is still auto")
         return self.batch_size
+
+    @model_validator(mode="after")
+    def _terms_fit_the_model(self) -> Self:
+        """Refuse what a model has no part for, and a training that learns no picture."""
+        if self.true_face > 0 and self.model not in JUDGED_CODE:
+            raise ValueError(
+                f"train.true_face={self.true_face:g}: model {self.model} draws no code of both "
+                f"sides alike; set true_face to 0, or model to {' or '.join(JUDGED_CODE)}"
+            )
+        if self.background_style > 0 and self.model in NO_MASK:
+            raise ValueError(
+                f"train.background_style={self.background_style:g}: model {self.model} draws no "
+                "mask, so that nothing is outside of it; set background_style to 0"
+            )
+        if not any(getattr(self, term) > 0 for term in WHOLE_PICTURE):
+            raise ValueError(
+                f"train.{', train.'.join(WHOLE_PICTURE)} are all 0: nothing teaches what a face "
+                "looks like; leave one of them on"
+            )
+        return self

@@ -2,18 +2,27 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from faceswap_cli.errors import MediaError
+from faceswap_cli.errors import ConfigError, MediaError
 from faceswap_cli.options import given_flags
 
 if TYPE_CHECKING:
-    from faceswap_cli.config import Config
+    from faceswap_cli.config import Config, TrainConfig
     from faceswap_cli.workspace import StageReport, Workspace
+
+
+class _Findings(Protocol):
+    """What is told of a training that was only tried."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+    def text(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,12 @@ class Invocation:
             return
         workspace = Workspace.open(self.root)
         config = self.settings(workspace)
+        if config.train.pretrain and len(stages) > 1:
+            raise ConfigError(
+                "pretraining makes no model of these two people: there would be nothing to merge",
+                seen_in="train.pretrain",
+                fix=f"faceswap-cli train {self.root} --pretrain FOLDER, then run without it",
+            )
         reports: list[StageReport] = []
         for name in stages:
             reports += run_stage(name, workspace, config, announce=self.announce, redo=self.redo)
@@ -53,14 +68,24 @@ class Invocation:
 
     def rehearse(self) -> None:
         """Print what a training with these settings would be like; nothing is written."""
-        from faceswap_cli.chain import settings_toml
         from faceswap_cli.stages.rehearse import rehearse
+
+        self._try_training(rehearse)
+
+    def find_rate(self) -> None:
+        """Print which learning rate suits; a picture of it is all that is written."""
+        from faceswap_cli.stages.find_rate import find_rate
+
+        self._try_training(find_rate)
+
+    def _try_training(self, attempt: "Callable[[Workspace, TrainConfig], _Findings]") -> None:
+        from faceswap_cli.chain import settings_toml
         from faceswap_cli.workspace import Workspace
 
         workspace = Workspace.open(self.root)
         config = self.settings(workspace)
         self.announce(settings_toml("train", config))
-        found = rehearse(workspace, config.train)
+        found = attempt(workspace, config.train)
         print_json(found.as_json()) if self.as_json else click.echo(found.text())
 
     def settings(self, workspace: "Workspace") -> "Config":

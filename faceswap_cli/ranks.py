@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from faceswap_cli.errors import ConfigError, DeviceError, FaceswapError
+from faceswap_cli.errors import (
+    ConfigError,
+    DeviceError,
+    DivergedError,
+    FaceswapError,
+    MediaError,
+    WorkspaceError,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -221,15 +228,21 @@ def _local_count() -> int:
 
 @contextmanager
 def _signals_go_to_children() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the children, which save; we wait for them."""
+    """Have Ctrl-C and SIGTERM end the children, which save; we wait for them.
+
+    SIGUSR1, where there is one, is what a stage makes of it: the children are told.
+    """
+    told = {signal.SIGINT: signal.SIGTERM, signal.SIGTERM: signal.SIGTERM}
+    if hasattr(signal, "SIGUSR1"):
+        told[signal.SIGUSR1] = signal.SIGUSR1
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for child in active_children():
             if child.pid is not None:
-                os.kill(child.pid, signal.SIGTERM)
+                os.kill(child.pid, told[signal.Signals(number)])
 
     try:
-        before = {s: signal.signal(s, pass_on) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, pass_on) for number in told}
     except ValueError:  # not in the main thread: whoever runs us there owns the signals
         yield
         return
@@ -240,6 +253,12 @@ def _signals_go_to_children() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+_KINDS: dict[int, type[FaceswapError]] = {
+    kind.exit_code: kind for kind in (ConfigError, WorkspaceError, MediaError, DivergedError)
+}
+"""What a process that ended with its message has told by its exit code."""
+
+
 @contextmanager
 def _deaths_are_explained() -> Iterator[None]:
     from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
@@ -248,7 +267,7 @@ def _deaths_are_explained() -> Iterator[None]:
         yield
     except ProcessExitedException as error:
         died = error.signal_name or f"exit code {error.exit_code}"
-        raise DeviceError(
+        raise _KINDS.get(error.exit_code, DeviceError)(
             f"process {error.error_index} of the training ended with {died}; the others were ended",
             seen_in="--devices",
             fix="see its message above; the same command goes on from the last checkpoint",

@@ -114,6 +114,25 @@ class Workspace:
         return self.root / "model"
 
     @property
+    def preview_history(self) -> Path:
+        """The folder of all previews of the training."""
+        return self.model / "preview_history"
+
+    def previews(self) -> list[Path]:
+        """Return the previews, named by their iterations, sorted."""
+        return sorted(self.preview_history.glob("[!.]*.jpg"))
+
+    @property
+    def timelapse(self) -> Path:
+        """The film of the previews."""
+        return self.model / "timelapse.mp4"
+
+    @property
+    def pretrained(self) -> Path:
+        """The folder of what a pretraining makes, as `model` is of a training."""
+        return self.root / "pretrained"
+
+    @property
     def cache(self) -> Path:
         """The folder of what can be made again: decoded faces, compiled code."""
         return self.root / "cache"

@@ -29,12 +29,14 @@ OWNERS = {
     "lightning_fabric": {"ranks"},
     "pydantic": {"config", "config_section", "config_train", "settings", "faces"},
     "tomllib": {"settings", "stages"},
-    "torch": {"device", "detect", "models", "training", "merging", "ranks", "stages"} | COLOURS,
+    "torch": {"device", "detect", "models", "training", "merging", "ranks", "stages", "interop"}
+    | COLOURS,
     "tqdm": {"progress"},
 }
 # Numbers in, numbers out: no path, no settings.
 PURE = {"models", "merging", "geometry", "masks", "puppet", "training.damage"} | COLOURS
 PURE |= {"training.losses", "training.augment"}
+PURE |= {"training.structure", "training.style", "training.adversarial"}
 FOR_TYPES_ONLY = "TYPE_CHECKING"
 MAX_LINES = 300
 

@@ -192,6 +192,13 @@ def test_run_takes_the_flags_of_every_stage(workspace: Path, seen: dict[str, Any
     assert config.input.dst_span == "1-2"
 
 
+def test_the_chain_refuses_to_pretrain(workspace: Path, seen: dict[str, Any]) -> None:
+    result = call("run", workspace, "--train-pretrain", workspace)
+    assert result.exit_code == 2
+    assert "nothing to merge" in result.stderr
+    assert not seen
+
+
 def test_settings_are_printed_and_saved(workspace: Path, seen: dict[str, Any]) -> None:
     del seen
     result = call("merge", workspace, "--erode", 3)

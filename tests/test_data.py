@@ -7,6 +7,7 @@ from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.imaging import read_image, write_image
+from faceswap_cli.training import data
 from faceswap_cli.training.augment import Draws, draw, points_in_view
 from faceswap_cli.training.cache import Cache, refresh
 from faceswap_cli.training.cutting import Layout
@@ -56,7 +57,9 @@ def test_batches_loaded_ahead_are_the_same(stores: dict[Side, FaceStore]) -> Non
         assert torch.equal(sampler(iteration)[1].img, faces.img)
 
 
-@pytest.mark.parametrize("more", [{}, {"colour_from_dst": "mkl", "damage": 1.0}, {"warp": 0.0}])
+@pytest.mark.parametrize(
+    "more", [{}, {"colour_from_dst": "mkl", "damage": 1.0}, {"warp": 0.0}, {"bend": 1.0}]
+)
 def test_parts_of_a_batch_are_parts_of_the_whole(
     stores: dict[Side, FaceStore], more: dict[str, object]
 ) -> None:
@@ -66,7 +69,7 @@ def test_parts_of_a_batch_are_parts_of_the_whole(
     for part in (slice(0, 2), slice(2, 4)):
         some = Sampler(stores, config, CPU, part=part)(3)
         for one, all_of in zip(some, whole, strict=True):
-            for name in ("img", "warped", "mask", "parts", "lms"):
+            for name in ("img", "warped", "mask", "parts", "lms", "chance"):
                 torch.testing.assert_close(
                     getattr(one, name), getattr(all_of, name)[part], atol=2e-5, rtol=1e-4
                 )
@@ -111,6 +114,21 @@ def test_damage_is_done_to_what_is_given_and_not_to_what_is_wanted(
     torch.testing.assert_close(plain.img, damaged.img)
     assert plain.warped is not None and damaged.warped is not None
     assert float((plain.warped - damaged.warped).abs().mean()) > 0.003
+
+
+def test_src_faces_are_bent_and_nothing_else_changes(
+    stores: dict[Side, FaceStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = data._shapes  # the made faces all have one shape: dst shall have a smaller one
+    monkeypatch.setattr(data, "_shapes", lambda store: 0.8 * shapes(store))
+    src, dst = Sampler(stores, TOY, CPU)(2)
+    bent, dst_too = Sampler(stores, toy(bend=1.0), CPU)(2)
+    assert torch.equal(dst.img, dst_too.img)
+    moved = (bent.lms - src.lms).abs().amax(dim=(1, 2))
+    assert moved.min() > 0.0
+    assert moved.mean() > 0.02
+    assert not torch.equal(bent.img, src.img)
+    assert not torch.equal(bent.mask, src.mask)
 
 
 def test_an_edited_mask_is_used(tmp_path: Path) -> None:

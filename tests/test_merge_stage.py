@@ -35,6 +35,8 @@ NUM_FRAMES, WITH_FACE = 10, (2, 3, 4, 5, 7, 8)
 class Inverted:
     """A model that draws the negative of what it sees, everywhere."""
 
+    draws_mask = False
+
     def bind(self, ref: Faces | None, first: Faces) -> Painter:
         assert ref is None
         assert first.img.shape == (1, 3, 32, 32)

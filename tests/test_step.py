@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._dynamo.exc import BackendCompilerFailed
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.errors import DeviceError
-from faceswap_cli.models import Faces, Terms
+from faceswap_cli.models import Faces, Model, Painter, Terms
+from faceswap_cli.ranks import ALONE
 from faceswap_cli.training.checkpoint import TrainState
+from faceswap_cli.training.clipping import new_norms
 from faceswap_cli.training.compiling import compile_model, keep_compiled_code
+from faceswap_cli.training.optimizers import build_optimizers
 from faceswap_cli.training.step import Stepper
 
 CPU = Device("cpu", "fp32")
@@ -205,3 +208,101 @@ def test_compiled_code_is_kept_in_the_workspace_unless_the_user_chose(
             monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", before)
         keep_compiled_code(tmp_path)
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(kept)
+
+
+class Duel(Model):
+    """One that draws, one that judges; the judge learns from its own turn alone."""
+
+    turns = 2
+    critics = ("judge",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.painter, self.judge = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 1, 1)
+
+    def losses(self, src: Faces, dst: Faces) -> Iterator[tuple[str, Terms]]:
+        drawn = self.painter(src.img)
+        yield "painter", {"mse": 100.0 * self.judge(drawn).square().flatten(1).mean(dim=1)}
+        yield "judge", {"mse": self.judge(dst.img).square().flatten(1).mean(dim=1)}
+
+    def bind(self, ref: Faces | None, first: Faces) -> Painter:
+        raise NotImplementedError
+
+
+def duel(config: TrainConfig) -> Stepper:
+    model = Duel()
+    state = TrainState(model, {}, build_optimizers(model, config, ALONE))  # type: ignore[arg-type]
+    state.norms = new_norms(config.clip_quantile, CPU.place)
+    return Stepper(state, config, CPU)
+
+
+def test_a_judge_learns_nothing_from_the_turn_of_who_draws() -> None:
+    # RMSprop's first step tells the gradient: a is 0.1 g^2, so that g is to be read from it.
+    made = duel(toy(optimizer="rmsprop", clip_norm=0.0))
+    judge = made.state.model.get_submodule("judge")
+    assert isinstance(judge, nn.Conv2d)
+    loss = judge(faces(1).img).square().flatten(1).mean(dim=1).mean() * made._config.mse
+    (alone,) = torch.autograd.grad(loss, [judge.weight])
+    made(faces(0), faces(1))
+    kept = made.state.optimizers["judge"].state[judge.weight]["square"]
+    torch.testing.assert_close(kept, 0.1 * alone.square())
+    assert all(p.grad is None for p in made.state.model.parameters())
+
+
+def test_who_steps_is_clipped_alone_and_only_who_draws_makes_the_history() -> None:
+    made = duel(toy(optimizer="rmsprop", clip_norm=1e-2, clip_quantile=0.5))
+    for number in range(3):
+        made(faces(number), faces(10 + number))
+        norms = made.state.norms
+        assert int(norms.isfinite().sum()) == number + 1
+    for name, optimizer in made.state.optimizers.items():
+        # Three steps with clipped gradients: the sum of a is at most 0.1 (1 + .9 + .81) |g|^2.
+        squares = [slots["square"].sum() for slots in optimizer.state.values()]
+        total = float(torch.stack(squares).sum())
+        assert total == pytest.approx(0.1 * 2.71 * 1e-4, rel=0.01), name
+
+
+RESUMED = {"lr_dropout": 0.7, "clip_quantile": 0.5, "optimizer": "adabelief"}
+
+
+def test_what_is_left_out_and_what_is_usual_go_on_after_a_restart() -> None:
+    config = toy(**RESUMED)
+    whole, _ = take(config, 4)
+    before, _ = take(config, 2)
+    after = stepper(config)
+    after.state.model.load_state_dict(before.state.model.state_dict())
+    for name, optimizer in before.state.optimizers.items():
+        after.state.optimizers[name].load_state_dict(optimizer.state_dict())
+    after.state.iteration, after.state.norms = 2, before.state.norms
+    torch.rand(3)
+    for number in (2, 3):
+        after(faces(number), faces(10 + number))
+    assert torch.equal(weights(whole), weights(after))
+
+
+def test_dropout_leaves_most_weights_where_they_were() -> None:
+    some, whole = (toy(lr_dropout=share) for share in (0.7, 0.0))
+    there, everywhere = (moved(take(config, 1)[0], config) for config in (some, whole))
+    stays = (there == 0.0)[everywhere != 0.0]
+    assert float(stays.float().mean()) == pytest.approx(0.7, abs=0.02)
+
+
+def test_a_frozen_network_stays_and_the_others_learn() -> None:
+    config = toy(model="liae", freeze="encoder inter_B")
+    made, first = take(config)[0], stepper(config)
+    for name, child in made.state.model.named_children():
+        twin = first.state.model.get_submodule(name)
+        pairs = zip(child.parameters(), twin.parameters(), strict=True)
+        stays = all(torch.equal(one, two) for one, two in pairs)
+        assert stays == (name in config.freeze.split())
+
+
+def test_a_training_that_went_back_takes_smaller_steps() -> None:
+    config, lengths = toy(optimizer="rmsprop"), []
+    for scale in (1.0, 0.5):
+        made = stepper(config)
+        made.state.rate_scale = scale
+        made(faces(0), faces(1))
+        lengths.append(float(moved(made, config).norm()))
+    assert lengths[1] == pytest.approx(0.5 * lengths[0], rel=1e-3)

@@ -1,5 +1,4 @@
 import json
-import math
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from torch import Tensor
 from faceswap_cli import device
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device, choose_device
-from faceswap_cli.errors import DeviceError, DivergedError, WorkspaceError
+from faceswap_cli.errors import DeviceError, WorkspaceError
 from faceswap_cli.models import Faces
 from faceswap_cli.stages.train import run_train
 from faceswap_cli.training.checkpoint import TrainState, checkpoints, open_trained, read_about
@@ -84,7 +83,7 @@ def test_killed_run_ends_as_an_unbroken_one_to_the_bit(
     report = run_train(broken, toy(model=model))
     assert report.kept == at // 3 * 3
     assert_same(tensors(whole.root), tensors(broken.root))
-    names = [sorted(p.name for p in w.model.rglob("*.*g")) for w in (whole, broken)]
+    names = [sorted(p.name for p in w.model.rglob("*.[jp]*g")) for w in (whole, broken)]
     assert names[0] == names[1]
 
 
@@ -149,7 +148,13 @@ def test_another_architecture_is_refused_and_named(tmp_path: Path) -> None:
     run_train(workspace, toy(iterations=1))
     with pytest.raises(WorkspaceError, match="d_dims was 4, is 6") as caught:
         run_train(workspace, toy(d_dims=6))
-    assert "move" in str(caught.value)
+    assert f"fix: --d-dims 4; or move {workspace.model} away" in str(caught.value)
+    before = "model was 'df', is 'amp', options was 'ud', is 'udt'"
+    with pytest.raises(WorkspaceError, match=before) as caught:
+        run_train(workspace, toy(model="amp", options="udt"))
+    assert "fix: --model df --options ud; or move" in str(caught.value)
+    with pytest.raises(WorkspaceError, match=r"ema_half_life was 200, is 0"):
+        run_train(workspace, toy(ema_half_life=0))
 
 
 def test_a_truncated_checkpoint_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ def test_a_checkpoint_with_other_tensors_lists_them(tmp_path: Path) -> None:
     workspace = write_faceset(tmp_path)
     run_train(workspace, toy(iterations=1))
     path = checkpoints(workspace.model)[-1]
-    about = json.dumps(read_about(path))
+    about = json.dumps(read_about(path) | {"format": 1})  # before there were checksums
     kept = {k: v for k, v in load_file(path).items() if k != "model/inter.narrow.bias"}
     save_file(kept, path, metadata={"faceswap-cli": about})
     with pytest.raises(WorkspaceError, match=r"1 tensors do not fit .*model/inter\.narrow\.bias"):
@@ -183,7 +188,7 @@ def test_a_checkpoint_with_a_setting_of_another_version_still_draws(tmp_path: Pa
     workspace = write_faceset(tmp_path)
     run_train(workspace, toy(iterations=1))
     path = checkpoints(workspace.model)[-1]
-    about = read_about(path)
+    about = read_about(path) | {"format": 1}  # before there were checksums
     about["train"]["of_the_future"] = 1
     save_file(load_file(path), path, metadata={"faceswap-cli": json.dumps(about)})
     assert open_trained(workspace.model, CPU).resolution == 32
@@ -200,23 +205,6 @@ def test_newest_and_best_checkpoints_are_kept(tmp_path: Path) -> None:
     assert [read_about(path)["iteration"] for path in kept][-2:] == [5, 6]
     assert len(kept) <= 3
     assert not list(workspace.model.glob(".*.partial"))
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workspace = write_faceset(tmp_path)
-    run_train(workspace, toy(iterations=3))
-    real = Stepper.__call__
-
-    def poisoned(self: Stepper, *batch: Faces) -> dict[str, Tensor]:
-        return real(self, *batch) | {"src/mse": torch.tensor(math.nan)}
-
-    monkeypatch.setattr(Stepper, "__call__", poisoned)
-    with pytest.raises(DivergedError, match="src/mse not finite") as caught:
-        run_train(workspace, TOY)
-    assert "lower --learning-rate" in str(caught.value)
-    assert [read_about(p)["iteration"] for p in checkpoints(workspace.model)] == [3]
 
 
 def test_the_average_is_what_merge_gets(tmp_path: Path) -> None:

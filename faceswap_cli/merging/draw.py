@@ -2,6 +2,7 @@
 
 # Shape suffixes: B batch, H = W = side of the crop.
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from torch.nn import functional as F
 
 from faceswap_cli.colour import transfer_colour
 from faceswap_cli.device import Device
-from faceswap_cli.errors import DeviceError
+from faceswap_cli.errors import ConfigError, DeviceError
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, resizing, warp
 from faceswap_cli.imaging import to_float
 from faceswap_cli.masks import hull_mask
-from faceswap_cli.merging.compose import Drawn
+from faceswap_cli.merging.compose import Drawn, MaskName
 from faceswap_cli.merging.regions import colour_region
-from faceswap_cli.models.base import Faces, Painter
+from faceswap_cli.models import AMP, Faces, Model, Painter
 from faceswap_cli.types import FloatImage, Points, RgbImage
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,34 @@ def to_faces(cuts: Sequence[Cut], device: torch.device) -> Faces:
         lms=torch.from_numpy(((points + 0.5) * (2.0 / side) - 1.0).astype(np.float32)).to(device),
         mask=mask[:, None],
     )
+
+
+def instruct(model: Model, *, morph: float, mask: MaskName) -> None:
+    """Tell a model how it is to draw, before it is bound to a clip.
+
+    Args:
+        model: Remembers `morph` if it can draw what lies between dst and src.
+        morph: How far from dst to src, 0..1.
+        mask: What the mask will be made of.
+
+    Raises:
+        ConfigError: It cannot draw what it is asked for.
+    """
+    name = type(model).__name__
+    if isinstance(model, AMP):
+        model.set_morph(morph)
+    elif morph != 1.0:
+        raise ConfigError(
+            f"merge.morph={morph:g}: the model, {name}, draws src or nothing; only AMP morphs",
+            fix="leave morph out, or train a model of kind amp",
+        )
+    if model.draws_mask or mask == "hull":
+        return
+    if mask == "learned":
+        raise ConfigError(
+            f"merge.mask=learned: the model, {name}, has not learnt any mask", fix="--mask hull"
+        )
+    _log.info("%s draws no mask: the hull alone is where the new face is painted", name)
 
 
 @contextmanager
@@ -141,13 +172,14 @@ class Artist:
         faces = to_faces(filled, place)
         with self.device.autocast():
             drawn, mask = self.painter(faces, faces)
-        drawn, mask = drawn.float(), faces.mask if mask is None else mask.float()
+        drawn = drawn.float()
         if self.match_colour:
             region = torch.from_numpy(np.stack([cut.region for cut in filled])).to(place)
             footage, region = (_at_size(part, drawn) for part in (faces.img, region[:, None]))
             drawn = transfer_colour(drawn, footage, region)
         images = drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        masks = mask[:, 0].contiguous().cpu().numpy()
+        # None: the hull that the composition draws anew is the mask of the canvas.
+        masks = [None] * len(cuts) if mask is None else list(mask[:, 0].float().cpu().numpy())
         return [_place(*parts) for parts in zip(cuts, images, masks, strict=False)]
 
 
@@ -158,6 +190,6 @@ def _at_size(image_BCHW: Tensor, like_BCHW: Tensor) -> Tensor:
     return F.interpolate(image_BCHW, like_BCHW.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _place(cut: Cut, face: FloatImage, mask: FloatImage) -> Drawn:
+def _place(cut: Cut, face: FloatImage, mask: FloatImage | None) -> Drawn:
     enlarged = resizing(len(face) / len(cut.image))
     return Drawn(face, mask, cut.landmarks, enlarged.after(cut.crop_from_frame), cut.face_px)

@@ -24,6 +24,8 @@ class Faces:
     """(B, 1, H, W), 0..1: eyes and mouth."""
     warped: Tensor | None = None
     """(B, 3, H, W): `img` distorted at random, what an autoencoder is given in training."""
+    chance: Tensor | None = None
+    """(B,), 0..1: what a model may decide by at random, for each face, when it learns."""
     mel: Tensor | None = None
     """(B, 1, 80, 16): the sound at this frame."""
     alt: "Faces | None" = None
@@ -75,6 +77,10 @@ class Model(nn.Module, ABC):
     crop: Crop = Crop()
     turns: int = 1
     """How many times `losses` yields."""
+    draws_mask: bool = True
+    """False: what it draws has no mask of its own."""
+    takes_morph: bool = False
+    """True: it can draw what lies between dst and src."""
     critics: tuple[str, ...] = ()
     """Child networks that only judge: no part of what draws, nor of the averaged weights."""
 

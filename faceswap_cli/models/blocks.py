@@ -123,7 +123,11 @@ class Inter(nn.Module):
 
     def forward(self, code_BN: Tensor) -> Tensor:
         """Return the map the decoders start from."""
-        map_BCLL: Tensor = self.widen(self.narrow(code_BN)).unflatten(1, self.shape)
+        return self.draw(self.narrow(code_BN))
+
+    def draw(self, narrow_BA: Tensor) -> Tensor:
+        """Return the map that a code of the bottleneck's width stands for."""
+        map_BCLL: Tensor = self.widen(narrow_BA).unflatten(1, self.shape)
         doubled: Tensor = self.up(map_BCLL.contiguous(memory_format=torch.channels_last))
         return doubled
 

@@ -22,7 +22,8 @@ from faceswap_cli.media.reader import Frame
 from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.merging.choose import check_origin, check_time, choose_faces
 from faceswap_cli.merging.compose import Drawn, Look, paste_faces
-from faceswap_cli.merging.draw import Artist, Cut, cut_face, shared_cores, to_faces
+from faceswap_cli.merging.draw import Artist, Cut, cut_face, instruct, shared_cores, to_faces
+from faceswap_cli.merging.likeness import measure_range
 from faceswap_cli.progress import Stopwatch, progress
 from faceswap_cli.training.checkpoint import Trained, open_trained
 from faceswap_cli.types import Points, RgbImage
@@ -55,6 +56,7 @@ def run_merge(
 
     Raises:
         WorkspaceError: No faces, no model, faces of another video, other settings, ...
+        ConfigError: The model cannot do what morph or mask asks for.
         MediaError: The footage cannot be read.
         DeviceError: The device is missing, or its memory is too small for the batch.
     """
@@ -65,7 +67,7 @@ def run_merge(
         chosen = choose_faces((face.record for face in faceset.faces), section.face)
         check_origin(chosen, source, workspace.aligned("dst"))
         device = choose_device(section.device)
-        trained = open_trained(workspace.model, device)
+        trained = _open_model(workspace, section, device, faceset)
         settings = section.model_dump(exclude=NOT_IN_FINGERPRINT)
         settings |= {"model": trained.fingerprint, "footage": source.fingerprint()}
         manifest = Manifest.open(
@@ -97,6 +99,23 @@ def _open_faces(workspace: Workspace) -> Faceset:
             fix=f"faceswap-cli extract {workspace.root} --side dst",
         )
     return faceset
+
+
+def _open_model(
+    workspace: Workspace, section: MergeConfig, device: Device, dst: Faceset
+) -> Trained:
+    """Return the newest model, told how it shall draw."""
+    trained = open_trained(workspace.model, device)
+    instruct(trained.model, morph=section.morph, mask=section.mask)
+    if section.likeness > 0.0:
+        trained.model.likeness = measure_range(
+            trained.model,
+            {"src": open_faceset(workspace.aligned("src")).faces, "dst": dst.faces},
+            face_type=trained.face_type,
+            strength=section.likeness,
+            place=device.place,
+        )
+    return trained
 
 
 def _artist(

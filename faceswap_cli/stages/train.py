@@ -3,56 +3,48 @@
 import logging
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+
+from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device, choose_device, is_out_of_memory, keep_freed_memory
 from faceswap_cli.errors import DeviceError, WorkspaceError
-from faceswap_cli.files import only_one, write_atomic
-from faceswap_cli.models import Autoencoder
+from faceswap_cli.files import only_one, sweep_partials, write_atomic
 from faceswap_cli.progress import be_quiet, is_quiet, progress
 from faceswap_cli.ranks import Ranks, in_ranks
 from faceswap_cli.settings import section_toml
 from faceswap_cli.training.batch_size import with_batch_size
-from faceswap_cli.training.building import build_model
-from faceswap_cli.training.cache import Cache, refresh
-from faceswap_cli.training.checkpoint import (
-    TrainState,
-    load_newest,
-    save_checkpoint,
-)
+from faceswap_cli.training.checkpoint import TrainState, load_newest, save_checkpoint
 from faceswap_cli.training.compiling import keep_compiled_code
-from faceswap_cli.training.cost import estimate_cost
-from faceswap_cli.training.data import MIN_FACES, FaceStore, Sampler, fixed_views, hold
+from faceswap_cli.training.data import Sampler, fixed_views
+from faceswap_cli.training.guard import go_back
 from faceswap_cli.training.initialise import fit_to_faces
 from faceswap_cli.training.journal import Journal
-from faceswap_cli.training.loop import Look, Watch, deferred_interrupt, run_loop
-from faceswap_cli.training.preview import draw_preview
-from faceswap_cli.training.schedule import learning_rate
+from faceswap_cli.training.loop import Watch, run_loop
+from faceswap_cli.training.pretraining import Places, find_given, find_places, pretraining
+from faceswap_cli.training.preview import Previewer
+from faceswap_cli.training.signals import deferred_signals, no_harm_by_show
 from faceswap_cli.training.step import Stepper
-from faceswap_cli.types import SIDES, RgbImage, Side
+from faceswap_cli.training.stores import Origin, Stores, on_device, open_stores
+from faceswap_cli.training.telling import Teller
+from faceswap_cli.training.warm_start import warm_start
+from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import StageReport, Workspace
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 PREVIEW_FACES = 4
 INIT_FACES = 32
-FACES_SHARE = 0.4
-"""Of the free memory of a GPU: faces that take more stay in the cache and are sent as needed."""
-ACTIVATIONS_AND_MORE = 1.5
-"""Memory that a step needs, in activations that are kept for its backward pass."""
 _log = logging.getLogger(__name__)
-Stores = dict[Side, FaceStore]
 
 
 def run_train(workspace: Workspace, section: TrainConfig) -> StageReport:
     """Train up to `iterations`, from the newest checkpoint if there is one.
 
     May be killed at any time: it goes on from the last checkpoint to the same weights, to
-    the bit (on a CPU, fp32).
+    the bit (on a CPU, fp32). SIGUSR1 has it save and draw a preview, and go on.
 
     Raises:
+        DivergedError: It has gone wrong too often; the last good checkpoint is kept.
         KeyboardInterrupt: After Ctrl-C or SIGTERM, with the state saved.
     """
     device = choose_device(section.device, section.precision)
@@ -81,11 +73,16 @@ def _run(
         be_quiet()
     # Only the one that writes needs to be alone.
     lock = only_one(workspace.stages, "train") if ranks.leads else nullcontext()
-    with lock, ExitStack() as opened:
+    with lock, no_harm_by_show(), ExitStack() as opened:
         index = (ranks.place.index or 0) if ranks.place is not None else 0
         device = choose_device(section.device, section.precision, index=index)
-        section = with_batch_size(section, device, workspace.model, devices=ranks.count)
+        places = find_places(workspace, section)
+        folder, origins = places.model, _origins(workspace, section, places)
+        if section.pretrain:
+            section = pretraining(section)
+        section = with_batch_size(section, device, folder, devices=ranks.count)
         if ranks.leads:
+            sweep_partials(folder)
             together = f", {ranks.count} processes" if ranks.count > 1 else ""
             _log.info("training %s on %s%s", section.model, device, together)
         if device.name == "cpu":
@@ -93,177 +90,136 @@ def _run(
         keep_compiled_code(workspace.cache / "compiled")
         report = StageReport("train")
         with ranks.leader_first():
-            stores: Stores = {
-                side: _open(workspace, side, section, report, opened, update=ranks.leads)
-                for side in SIDES
-            }
-        return report, _train(workspace, section, device, ranks, stores, report)
+            stores = open_stores(origins, section, opened, report.facts, update=ranks.leads)
+        training = _Training(workspace, folder, section, device, ranks)
+        return report, training.run(stores, report)
 
 
-def _train(
-    workspace: Workspace,
-    section: TrainConfig,
-    device: Device,
-    ranks: Ranks,
-    stores: Stores,
-    report: StageReport,
-) -> bool:
-    part = ranks.share(section.batch, what="--batch-size")
-    previews = _Previewer(stores, section, device)
-    state = _begin(workspace, section, device, ranks, stores)
-    stepper = Stepper(state, section, device, ranks)
-    stores = _on_device(stores, section, device, part.stop - part.start, report)
-    sampler = Sampler(stores, section, device.place, part=part)
-    report.kept = state.iteration
-    if ranks.leads:
-        write_atomic(workspace.model / "train.toml", section_toml("train", section).encode())
-    with (
-        closing(Journal(workspace.model, state.iteration, writes=ranks.leads)) as journal,
-        deferred_interrupt(patient=ranks.count > 1) as interrupted,
-        progress("train", total=section.iterations, unit="it", initial=state.iteration) as bar,
-    ):
-        teller = _Teller(state, section, device, journal, previews if ranks.leads else None, bar)
-        watch = Watch(
-            seen=teller,
-            save=lambda: save_checkpoint(workspace.model, state, section, ranks),
-            interrupted=interrupted,
-        )
-        finished = run_loop(stepper, sampler, section, watch, ranks)
-    report.done = state.iteration - report.kept
-    report.facts |= {
-        "iteration": state.iteration,
-        "parameters": sum(p.numel() for p in state.model.parameters()),
-        "device": str(device),
-        "devices": ranks.count,
-        "batch_size": section.batch,
-        "minutes": round(state.elapsed_s / 60.0, 1),
-        **teller.facts(),
-        "model": str(workspace.model),
+def _origins(workspace: Workspace, section: TrainConfig, places: Places) -> dict[Side, Origin]:
+    """Return where the faces of each side come from, and how there come to be more."""
+    more = f"faceswap-cli extract {workspace.root} --side"
+    fix: dict[Side, str] = {side: f"{more} {side}" for side in SIDES}
+    if section.pretrain:
+        fix = dict.fromkeys(SIDES, "--pretrain with a folder of faces as extract makes them")
+    return {
+        side: Origin(places.pictures[side], places.masks[side], places.cache, fix[side])
+        for side in SIDES
     }
-    return finished
 
 
-def _begin(
-    workspace: Workspace, section: TrainConfig, device: Device, ranks: Ranks, stores: Stores
-) -> TrainState:
-    """Return the state of the newest checkpoint, or a new one."""
-    state = TrainState.new(section, device, ranks)
-    if not load_newest(workspace.model, state, section) and section.init == "faces":
-        fit_to_faces(
-            state.model,
-            *(
-                fixed_views(stores[side], INIT_FACES, section.resolution, device.place)
-                for side in SIDES
-            ),
-        )
-        if state.average:
-            state.begin_average()
-    return state
+@dataclass(frozen=True)
+class _Training:
+    """One training in one process."""
 
-
-def _open(
-    workspace: Workspace,
-    side: Side,
-    section: TrainConfig,
-    report: StageReport,
-    opened: ExitStack,
-    *,
-    update: bool,
-) -> FaceStore:
-    cache = Cache(
-        workspace.cache, side, workspace.aligned(side), workspace.edited_masks(side), section
-    )
-    if update:
-        with progress(f"cache {side}", total=None, unit="face") as bar:
-            refresh(cache, bar)
-    store, skipped = cache.open()
-    opened.callback(store.close)
-    if len(store) < MIN_FACES:
-        some = f"{len(store)} usable faces of {side}, training needs {MIN_FACES}"
-        raise WorkspaceError(
-            (some if len(store) else f"no aligned faces of {side}")
-            + (f"; {len(skipped)} pictures cannot be used" if skipped else ""),
-            seen_in=workspace.aligned(side),
-            fix=f"faceswap-cli extract {workspace.root} --side {side}",
-        )
-    report.facts[f"{side} faces"] = len(store)
-    if skipped:
-        report.facts[f"{side} skipped"] = skipped
-        _log.warning("%d pictures of %s left out: %s", len(skipped), side, skipped)
-    return store
-
-
-def _on_device(
-    stores: Stores, section: TrainConfig, device: Device, batch: int, report: StageReport
-) -> Stores:
-    """Return the faces in the memory of a GPU if they fit; a CPU reads them as they come."""
-    size = sum(len(store) * store.layout.row_bytes for store in stores.values())
-    report.facts["faces_mb"] = round(size / 1e6, 1)
-    if device.name == "cpu":
-        return stores
-    step = estimate_cost(section, device, batch_size=batch).activations_bytes
-    free = device.free_bytes()
-    fits = size <= min(FACES_SHARE * free, free - ACTIVATIONS_AND_MORE * step)
-    _log.info("%.2f GB of faces %s", size / 1e9, "on the GPU" if fits else "are sent as needed")
-    return {side: hold(store, device.place) for side, store in stores.items()} if fits else stores
-
-
-class _Previewer:
-    """Draws the same faces each time, with the averaged weights."""
-
-    def __init__(self, stores: Stores, section: TrainConfig, device: Device) -> None:
-        self._faces = [
-            fixed_views(stores[side], PREVIEW_FACES, section.resolution, device.place)
-            for side in SIDES
-        ]
-        self._section, self._device = section, device
-        self._model: Autoencoder | None = None
-
-    def draw(self, state: TrainState) -> RgbImage:
-        if self._model is None:
-            self._model = build_model(self._section, self._device)
-        self._model.load_state_dict(state.weights())
-        with self._device.autocast():
-            return draw_preview(self._model.eval(), *self._faces)
-
-
-@dataclass
-class _Teller:
-    """Called after every iteration: moves the bar, writes the journal, draws the previews."""
-
-    state: TrainState
+    workspace: Workspace
+    folder: Path
+    """Of the model."""
     section: TrainConfig
     device: Device
-    journal: Journal
-    previews: _Previewer | None
-    """None in a process that only computes."""
-    bar: "tqdm[NoReturn]"
-    last: Look | None = None
+    ranks: Ranks
 
-    def __call__(self, iteration: int, look: Look | None) -> None:
-        """Tell what there is to tell; `look` is None between two looks at the losses."""
-        section = self.section
-        self.bar.update()
-        if look is not None:
-            self.last = look
-            told = self._told(look)
-            rate = learning_rate(section, iteration)
-            self.journal.write(iteration, look.losses | {"rate": rate} | told)
-            losses = {k: f"{v:.4f}" for k, v in look.losses.items() if "dssim" in k}
-            self.bar.set_postfix(losses | {k: f"{v:.3g}" for k, v in told.items() if k != "it_s"})
-        if self.previews and (
-            iteration % section.preview_every == 0 or iteration == section.iterations
+    def run(self, stores: Stores, report: StageReport) -> bool:
+        """Train; tell the report; return whether it ended by itself."""
+        section, device, ranks = self.section, self.device, self.ranks
+        part = ranks.share(section.batch, what="--batch-size")
+        previewer = Previewer(self._views(stores, PREVIEW_FACES), section, device)
+        state = self._begin(stores)
+        stepper = Stepper(state, section, device, ranks)
+        size = part.stop - part.start
+        stores = on_device(stores, section, device, batch=size, facts=report.facts)
+        report.kept = state.iteration
+        if ranks.leads:
+            write_atomic(self.folder / "train.toml", section_toml("train", section).encode())
+        with (
+            closing(Journal(self.folder, state.iteration, writes=ranks.leads)) as journal,
+            deferred_signals(patient=ranks.count > 1) as asked,
+            progress("train", total=section.iterations, unit="it", initial=state.iteration) as bar,
         ):
-            self.journal.show(iteration, self.previews.draw(self.state))
+            teller = Teller(state, section, device, journal, previewer, bar, leads=ranks.leads)
+            watch = Watch(
+                seen=teller.seen,
+                save=lambda: save_checkpoint(self.folder, state, section, ranks),
+                show=teller.show,
+                contrast=teller.contrast,
+                go_back=lambda why: self._go_back(state, teller, why),
+                asked=asked,
+            )
 
-    def facts(self) -> dict[str, float]:
-        """Return what the report tells of the speed."""
-        return self._told(self.last) if self.last else {}
+            def samplers(salt: int) -> Sampler:
+                return Sampler(stores, section, device.place, part=part, salt=salt)
 
-    def _told(self, look: Look) -> dict[str, float]:
-        return {
-            "it_s": round(look.it_s, 3),
-            "images_s": round(2 * self.section.batch * look.it_s, 1),
-            "memory_gib": round(self.device.used_bytes() / 2**30, 2),
-            "data_percent": round(100.0 * look.data_share, 2),
+            finished = run_loop(stepper, samplers, section, watch, ranks)
+        self._tell(report, state, teller)
+        return finished
+
+    def _begin(self, stores: Stores) -> TrainState:
+        """Return the state of the newest checkpoint, or a new one, saved as it is."""
+        section, ranks = self.section, self.ranks
+        state = TrainState.new(section, self.device, ranks)
+        changes = load_newest(self.folder, state, section)
+        if changes is None:
+            self._draw_first_weights(state, stores)
+        for change in changes or ():
+            if ranks.leads:
+                _log.warning("%s", change)
+        if changes is not None and section.init_from and ranks.leads:
+            _log.info("--init-from plays no part: training goes on from %s", self.folder)
+        # Whatever goes wrong from now on, there is a checkpoint of all of it to go back to; and
+        # a disk that is full already, is so before hours of training, and not after them.
+        if ranks.agree(changes is None or bool(changes)):
+            save_checkpoint(self.folder, state, section, ranks)
+        return state
+
+    def _draw_first_weights(self, state: TrainState, stores: Stores) -> None:
+        section = self.section
+        if section.init == "faces":
+            fit_to_faces(state.model, *self._views(stores, INIT_FACES))
+        if section.init_from:  # what is not taken from there keeps its own first weights
+            source = find_given(section.init_from, self.workspace.root, flag="--init-from")
+            told = warm_start(state.model, source, section)
+            if self.ranks.leads:
+                _log.info("%s", told)
+        if state.average:
+            state.begin_average()
+
+    def _views(self, stores: Stores, count: int) -> tuple[Tensor, Tensor]:
+        src, dst = (
+            fixed_views(stores[side], count, self.section.resolution, self.device.place)
+            for side in SIDES
+        )
+        return src, dst
+
+    def _go_back(self, state: TrainState, teller: Teller, why: str) -> None:
+        """Restore the last checkpoint, and write down that this has happened."""
+        section, ranks = self.section, self.ranks
+        gone_to = state.iteration
+        go_back(state, section, why, lambda: load_newest(self.folder, state, section))
+        teller.went_back(why)
+        if ranks.leads:
+            _log.warning(
+                "training went wrong: %s. It goes back from iteration %d to %d, with %g of the"
+                " learning rate (%d of %d times)",
+                *(why, gone_to, state.iteration, state.rate_scale),
+                *(state.rollbacks, section.rollbacks),
+            )
+        try:
+            save_checkpoint(self.folder, state, section, ranks)
+        except WorkspaceError as error:
+            _log.warning("training goes on, and is saved later: %s", error)
+
+    def _tell(self, report: StageReport, state: TrainState, teller: Teller) -> None:
+        report.done = state.iteration - report.kept
+        report.facts |= {
+            "iteration": state.iteration,
+            "parameters": sum(t.numel() for t in state.raw_weights().values()),
+            "device": str(self.device),
+            "devices": self.ranks.count,
+            "batch_size": self.section.batch,
+            "minutes": round(state.elapsed_s / 60.0, 1),
+            **teller.facts(),
+            "model": str(self.folder),
         }
+        if self.section.pretrain:
+            report.facts["next"] = (
+                f"faceswap-cli train {self.workspace.root} --init-from {self.folder}"
+            )

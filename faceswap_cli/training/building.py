@@ -1,5 +1,7 @@
 """From settings to a model."""
 
+from inspect import signature
+
 import torch
 
 from faceswap_cli.config import TrainConfig
@@ -15,12 +17,9 @@ def build_model(config: TrainConfig, device: Device) -> Autoencoder:
 
 
 def new_model(config: TrainConfig) -> Autoencoder:
-    """Return the model that the settings describe, its weights drawn from torch's state."""
-    return MODELS[config.model](
-        resolution=config.resolution,
-        ae_dims=config.ae_dims,
-        e_dims=config.e_dims,
-        d_dims=config.d_dims,
-        d_mask_dims=config.d_mask_dims,
-        options=config.options,
-    )
+    """Return the model that the settings describe, its weights drawn from torch's state.
+
+    A model is given the settings that its constructor names.
+    """
+    kind = MODELS[config.model]
+    return kind(**{name: getattr(config, name) for name in signature(kind).parameters})

@@ -33,7 +33,8 @@ from faceswap_cli.types import Side
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-FORMAT = 1
+FORMAT = 2
+"""1 took crops that show less of the head than the model sees."""
 FLUSH_EVERY = 512
 """Faces between two writes of the index: what a kill costs at most."""
 MAX_WAITING_BYTES = 128 * 2**20

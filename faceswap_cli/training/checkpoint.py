@@ -1,31 +1,54 @@
-"""The state of a training, and its file: one safetensors file with everything, never a pickle."""
+"""The state of a training: made, saved, restored."""
 
 import hashlib
-import json
-import re
+import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from faceswap_cli.config import STRUCTURE, TrainConfig
 from faceswap_cli.device import Device
 from faceswap_cli.errors import WorkspaceError
-from faceswap_cli.files import replacing, sweep_partials
 from faceswap_cli.models import Autoencoder
 from faceswap_cli.ranks import ALONE, Ranks
 from faceswap_cli.training.building import build_model
-from faceswap_cli.training.optimizers import build_optimizer, gather_slots, own_slots
+from faceswap_cli.training.clipping import new_norms
+from faceswap_cli.training.fitting import NORMS, fill, fill_what_fits
+from faceswap_cli.training.keeping import Saved, which_stay
+from faceswap_cli.training.objective import objective
+from faceswap_cli.training.optimizers import build_optimizers, gather_slots, own_slots
+from faceswap_cli.training.stored import (
+    checkpoint_path,
+    checkpoints,
+    read_about,
+    read_stored,
+    write_stored,
+)
 
-FORMAT = 1
+__all__ = [
+    "TrainState",
+    "Trained",
+    "checkpoints",
+    "load_newest",
+    "open_trained",
+    "read_about",
+    "save_checkpoint",
+]
+
 AVERAGE_LOOKS = 50
 """At the weights within a half-life of their average: more change nothing that could be seen."""
-_NAME = re.compile(r"iter_(\d{8})\.safetensors")
+NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "iteration": int,
+    "elapsed_s": float,
+    "loss": float,
+    "rate_scale": float,
+    "rollbacks": int,
+}
+"""Fields of the state that are one number each; old checkpoints have only the first three."""
 
 
 @dataclass
@@ -39,26 +62,32 @@ class TrainState:
     """One for each child network that learns."""
     iteration: int = 0
     elapsed_s: float = 0.0
+    """Time of training, what was done in vain with it."""
     loss: float = float("inf")
     """Mean since the checkpoint before."""
+    rate_scale: float = 1.0
+    """Share of the step size that is left after going back."""
+    rollbacks: int = 0
+    """How often the training has gone back to a checkpoint."""
+    norms: Tensor = field(default_factory=lambda: torch.empty(0))
+    """(1000,), lengths of the last gradients, NaN: not yet; (0,) where none are kept."""
 
     @classmethod
     def new(cls, config: TrainConfig, device: Device, ranks: Ranks = ALONE) -> Self:
         """Return the state before the first iteration."""
         model = build_model(config, device)
-        optimizers = {
-            name: build_optimizer(model.get_submodule(name), config, ranks)
-            for name in model.trained()
-        }
-        state = cls(model, {}, optimizers)
+        model.set_objective(objective(config))
+        state = cls(model, {}, build_optimizers(model, config, ranks))
+        state.norms = new_norms(config.clip_quantile, device.place)
         if config.ema_half_life > 0:
             state.begin_average()
         return state
 
     def begin_average(self) -> None:
-        """Let the average start from the weights as they are."""
+        """Let the average start from the weights as they are; judges have none."""
+        critics = set(self.model.critics)
         named = self.model.named_parameters()
-        self.average = {name: p.detach().clone() for name, p in named}
+        self.average = {n: p.detach().clone() for n, p in named if n.split(".")[0] not in critics}
 
     @torch.no_grad()
     def move_average(self, half_life: float) -> None:
@@ -69,17 +98,32 @@ class TrainState:
             return
         # Young averages forget faster: the first weights are noise.
         keep = 0.5 ** (every / min(half_life, 0.1 * self.iteration))
-        current = [p.detach() for p in self.model.parameters()]
+        current = [p.detach() for name, p in self.model.named_parameters() if name in self.average]
         torch._foreach_lerp_(list(self.average.values()), current, 1.0 - keep)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return what merge would use: the average, or else the weights themselves."""
-        return self.average or dict(self.model.named_parameters())
+        """Return what merge would use: the average where there is one; no judges'."""
+        return self.raw_weights() | self.average
 
+    def raw_weights(self) -> dict[str, Tensor]:
+        """Return the weights of what draws, as they are now."""
+        critics = set(self.model.critics)
+        named = self.model.state_dict(keep_vars=True)
+        return {name: t.detach() for name, t in named.items() if name.split(".")[0] not in critics}
 
-def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a model folder, oldest first."""
-    return sorted(path for path in folder.glob("iter_*.safetensors") if _NAME.fullmatch(path.name))
+    @torch.no_grad()
+    def is_finite(self) -> bool:
+        """Whether every number that would be saved is finite: one that is not spreads to all."""
+        tensors = _tensors(self, own_slots)
+        tensors.pop(NORMS, None)  # NaN means something there
+        by_place: dict[torch.device, list[Tensor]] = {}
+        for tensor in tensors.values():
+            if tensor.is_floating_point() and not tensor.is_meta and tensor.numel():
+                by_place.setdefault(tensor.device, []).append(tensor.detach())
+        return all(
+            bool(torch.stack(torch._foreach_norm(some)).isfinite().all())
+            for some in by_place.values()
+        )
 
 
 def save_checkpoint(
@@ -87,69 +131,41 @@ def save_checkpoint(
 ) -> None:
     """Write the state and the settings that made it, in one step; then drop the superseded.
 
-    Kept are the newest `keep_checkpoints` and the one of the lowest loss. All processes that
-    train together call it; the first one writes.
+    All processes that train together call it; the first one writes.
+
+    Raises:
+        WorkspaceError: It cannot be written; the checkpoints are as before.
     """
     tensors = _tensors(state, gather_slots)
     if not ranks.leads:
         return
-    path = folder / f"iter_{state.iteration:08d}.safetensors"
-    about = {
-        "format": FORMAT,
-        "iteration": state.iteration,
-        "elapsed_s": state.elapsed_s,
-        "loss": state.loss,
-        "train": config.model_dump(),
-    }
-    # Contiguous: safetensors stores rows, channels-last weights are views in another order.
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with replacing(path) as partial:
-        save_file(tensors, partial, metadata={"faceswap-cli": json.dumps(about)})
-    _drop_superseded(folder, config.keep_checkpoints)
+    about = {name: getattr(state, name) for name in NUMBERS} | {"train": config.model_dump()}
+    write_stored(checkpoint_path(folder, state.iteration), tensors, about)
+    _drop_superseded(folder, config)
 
 
-def load_newest(folder: Path, state: TrainState, config: TrainConfig) -> bool:
-    """Restore the state in place from the newest checkpoint; False if there is none.
+def load_newest(folder: Path, state: TrainState, config: TrainConfig) -> list[str] | None:
+    """Restore the state in place from the newest checkpoint.
+
+    Returns:
+        What it holds no more, and what it did not hold: judges and optimisers that came or
+        went; as sentences. None if there is no checkpoint.
 
     Raises:
         WorkspaceError: It is damaged, of a newer version, or of another architecture; the
             keys that do not fit are named, and nothing is initialised in their place.
     """
-    sweep_partials(folder)
     found = checkpoints(folder)
     if not found:
-        return False
-    about = read_about(found[-1])
+        return None
+    about, saved = read_stored(found[-1])
     _check_structure(found[-1], about["train"], config.model_dump())
-    _fill(_tensors(state, own_slots), load_file(found[-1]), found[-1])
-    state.iteration = int(about["iteration"])
-    state.elapsed_s = float(about["elapsed_s"])
-    state.loss = float(about["loss"])
-    return True
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """Return iteration, loss, settings ... of a checkpoint from its header.
-
-    Raises:
-        WorkspaceError: Damaged, not a checkpoint, or of a newer version.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["faceswap-cli"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise WorkspaceError(
-            f"not a checkpoint, or cut short: {error}",
-            seen_in=path,
-            fix=f"move it away; the next older one in {path.parent.name}/ is used then",
-        ) from error
-    if about.get("format", 0) > FORMAT:
-        raise WorkspaceError(
-            f"checkpoint of format {about['format']}, this program reads up to {FORMAT}",
-            seen_in=path,
-            fix="update faceswap-cli",
-        )
-    return dict(about)
+    optimizer = str(about["train"].get("optimizer", "adamw")), config.optimizer
+    told = fill_what_fits(_tensors(state, own_slots), saved, found[-1], optimizer=optimizer)
+    for name, kind in NUMBERS.items():
+        if name in about:
+            setattr(state, name, kind(about[name]))
+    return told
 
 
 @dataclass(frozen=True)
@@ -168,21 +184,18 @@ def open_trained(folder: Path, device: Device) -> Trained:
     """Return the newest model of a folder, with its averaged weights, on the device.
 
     Raises:
-        WorkspaceError: There is none, or it is damaged.
+        WorkspaceError: There is none, it has learnt nothing yet, or it is damaged.
     """
     found = checkpoints(folder)
-    if not found:
+    if not found or found == [checkpoint_path(folder, 0)]:
         raise WorkspaceError(
             "no trained model", seen_in=folder, fix=f"faceswap-cli train {folder.parent}"
         )
-    about, tensors = read_about(found[-1]), load_file(found[-1])
+    about, tensors = read_stored(found[-1])
     config = _structure(about, found[-1])
     model = build_model(config, device)
-    averaged = any(name.startswith("average/") for name in tensors)
-    prefix = "average/" if averaged else "model/"
-    own: dict[str, Tensor] = dict(model.named_parameters())
-    weights = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-    _fill(own, weights, found[-1])
+    weights = _drawing(tensors)
+    fill(model.state_dict(keep_vars=True), weights, found[-1])
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].contiguous().numpy().tobytes())
@@ -195,13 +208,23 @@ def open_trained(folder: Path, device: Device) -> Trained:
     )
 
 
+def _drawing(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of what draws by name: averaged where there is an average."""
+    plain, averaged = "model/", "average/"
+    found = {n.removeprefix(plain): t for n, t in tensors.items() if n.startswith(plain)}
+    return found | {
+        n.removeprefix(averaged): t for n, t in tensors.items() if n.startswith(averaged)
+    }
+
+
 def _structure(about: dict[str, Any], path: Path) -> TrainConfig:
     """Return the settings that shape the model; others may be of another version's making."""
     try:
-        return TrainConfig.model_validate(
-            {key: about["train"][key] for key in STRUCTURE if key in about["train"]}
-        )
-    except (KeyError, AttributeError, ValueError) as error:
+        was = about["train"]
+        # Settings that it does not know came later; which model it is, it has always known.
+        shape = {key: was[key] for key in STRUCTURE if key in was} | {"model": was["model"]}
+        return TrainConfig.model_validate(shape)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise WorkspaceError(
             f"the checkpoint describes no model this version knows: {error}",
             seen_in=path,
@@ -213,26 +236,15 @@ def _tensors(
     state: TrainState, slots: Callable[[nn.Module, torch.optim.Optimizer], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """Return every tensor of the state by name; `slots` tells those of an optimiser."""
-    tensors: dict[str, Tensor] = {f"model/{name}": p for name, p in state.model.named_parameters()}
+    drawing = state.raw_weights()
+    tensors = {f"model/{name}": t for name, t in drawing.items()}
+    named = state.model.state_dict(keep_vars=True)
+    tensors |= {f"critic/{name}": t.detach() for name, t in named.items() if name not in drawing}
     tensors |= {f"average/{name}": t for name, t in state.average.items()}
     for child, optimizer in state.optimizers.items():
         found = slots(state.model.get_submodule(child), optimizer)
         tensors |= {f"optimizer/{child}.{name}": tensor for name, tensor in found.items()}
-    return tensors
-
-
-def _fill(own: dict[str, Tensor], saved: dict[str, Tensor], path: Path) -> None:
-    wrong = sorted(own.keys() ^ saved.keys())
-    wrong += sorted(k for k in own.keys() & saved.keys() if own[k].shape != saved[k].shape)
-    if wrong:
-        raise WorkspaceError(
-            f"{len(wrong)} tensors do not fit the model: {', '.join(wrong[:5])} ...",
-            seen_in=path,
-            fix=f"restore the settings it was trained with, or move {path.parent} away",
-        )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(saved[name])
+    return tensors | ({NORMS: state.norms} if len(state.norms) else {})
 
 
 def _check_structure(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
@@ -247,23 +259,28 @@ def _check_structure(path: Path, was: dict[str, Any], now: dict[str, Any]) -> No
         raise WorkspaceError(
             f"the model was trained with other settings: {listed}",
             seen_in=path,
-            fix=f"set them back, or move {path.parent} away to start over",
+            fix=f"{_flags(was, differ)}; or move {path.parent} away to start over",
         )
 
 
-def _drop_superseded(folder: Path, keep: int) -> None:
-    found = checkpoints(folder)
-    losses = {}
-    for path in found[:-keep]:
-        losses[path] = _loss(path)
-    best = min((_loss(path), path) for path in found)[1]
-    for path in losses:
-        if path != best:
+def _flags(settings: dict[str, Any], keys: list[str]) -> str:
+    """Return the options that set these settings."""
+    told = [(f"--{key.replace('_', '-')}", str(settings.get(key, 0))) for key in keys]
+    return shlex.join(word for option in told for word in option)
+
+
+def _drop_superseded(folder: Path, config: TrainConfig) -> None:
+    known: dict[int, Path] = {}
+    saved = []
+    for path in checkpoints(folder):
+        try:
+            about = read_about(path)
+            one = Saved(int(about["iteration"]), float(about["loss"]), float(about["elapsed_s"]))
+        except (WorkspaceError, KeyError, ValueError, TypeError):
+            continue  # not ours to judge: keep what cannot be read
+        known[one.iteration] = path
+        saved.append(one)
+    stay = which_stay(saved, newest=config.keep_checkpoints, every_hours=config.keep_hours)
+    for iteration, path in known.items():
+        if iteration not in stay:
             path.unlink(missing_ok=True)
-
-
-def _loss(path: Path) -> float:
-    try:
-        return float(read_about(path)["loss"])
-    except WorkspaceError:
-        return float("-inf")  # not ours to judge: keep what cannot be read

@@ -19,12 +19,12 @@ from faceswap_cli.device import Device
 from faceswap_cli.models import Autoencoder, Faces
 from faceswap_cli.training import losses
 from faceswap_cli.training.building import new_model
+from faceswap_cli.training.optimizers import COUNTER, slot_names
 from faceswap_cli.training.schedule import weighted_loss
 from faceswap_cli.types import SIDES
 
 WEIGHT_BYTES = 4
 """Weights, gradients, averages and slots of the optimiser are fp32 at any precision."""
-ADAMW_SLOTS = 2
 COUNT_UNITS = {"M": 1e6, "k": 1e3}
 FLOP_UNITS = {"TFLOP": 1e12, "GFLOP": 1e9}
 BYTE_UNITS = {"GiB": 2.0**30, "MiB": 2.0**20}
@@ -81,16 +81,22 @@ def estimate_cost(config: TrainConfig, device: Device, *, batch_size: int) -> Co
         for name, child in model.named_children()
     }
     weights_bytes = WEIGHT_BYTES * sum(parameters.values())
+    frozen = sum(parameters.get(name, 0) for name in set(config.freeze.split()))
     return Cost(
         parameters=parameters,
         # The batch is a factor of every product: a part of it costs its share.
         flops=flops * batch_size / micro_batch,
         weights_bytes=weights_bytes,
         gradients_bytes=weights_bytes,
-        optimizer_bytes=ADAMW_SLOTS * weights_bytes,
+        optimizer_bytes=_slots(config) * (weights_bytes - WEIGHT_BYTES * frozen),
         average_bytes=weights_bytes if config.ema_half_life > 0 else 0,
         activations_bytes=activations_bytes,
     )
+
+
+def _slots(config: TrainConfig) -> int:
+    """Return how many numbers the optimiser keeps for each weight."""
+    return sum(slot != COUNTER for slot in slot_names(config))
 
 
 def describe(cost: Cost) -> list[str]:

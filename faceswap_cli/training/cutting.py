@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
+from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.faces.faceset import AlignedFace, read_record
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, resizing, warp
@@ -94,6 +95,7 @@ def cut_face(picture: Path, edited_mask: Path, config: TrainConfig) -> tuple[byt
         FaceswapError: The picture, its record or its mask cannot be used.
     """
     face = AlignedFace(picture, read_record(picture))
+    _check_face_type(face, config.face_type)
     layout = Layout.of(config.resolution)
     side, half = layout.side, layout.side // 2
     canvas_from = canvas_from_frame(face, config.face_type, side)
@@ -111,3 +113,16 @@ def cut_face(picture: Path, edited_mask: Path, config: TrainConfig) -> tuple[byt
     parts = eyes_mouth_mask(smaller.apply(landmarks), (half, half))
     normal = ((landmarks + 0.5) * (2.0 / side) - 1.0).astype(np.float32)
     return layout.pack(image, np.stack([mask, parts]), normal), face.record.pose_deg[1]
+
+
+def _check_face_type(face: AlignedFace, wanted: str) -> None:
+    """Refuse a crop that shows less of the head than the model sees: the rest is not there."""
+    shown = face.record.face_type
+    if shown not in FACE_TYPES:
+        raise WorkspaceError(f"a crop of an unknown face type, {shown!r}", seen_in=face.path)
+    if FACE_TYPES[shown].side < FACE_TYPES[wanted].side:
+        raise WorkspaceError(
+            f"a {shown} crop shows less of the head than a {wanted} model sees",
+            seen_in=face.path,
+            fix=f"extract with --face-type {wanted} or larger, or train with --face-type {shown}",
+        )

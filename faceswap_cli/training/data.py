@@ -20,6 +20,7 @@ from faceswap_cli.readahead import read_ahead
 from faceswap_cli.training.augment import (
     COVER,
     Draws,
+    Views,
     draw,
     grid,
     points_in_view,
@@ -27,6 +28,7 @@ from faceswap_cli.training.augment import (
     tint,
     views,
 )
+from faceswap_cli.training.bend import bend, bend_field, choose_shapes, draw_bend
 from faceswap_cli.training.cutting import Layout
 from faceswap_cli.training.damage import Damage, damage, draw_damage
 from faceswap_cli.training.order import Order, all_alike, by_yaw, generator
@@ -35,6 +37,10 @@ from faceswap_cli.types import SIDES, Side
 MIN_FACES = 2
 AHEAD = 2
 """Batches that are loaded while one is computed."""
+SHAPES = 1000
+"""Faces of dst that src faces are bent towards, at most: spread over all of them."""
+SEED_BITS = 32
+"""More than a seed of the settings has."""
 WHOLE = slice(None)
 
 
@@ -84,6 +90,10 @@ class SidePortion:
     damage: Damage | None
     colour: tuple[Tensor, Tensor] | None
     """Packed faces of dst whose colours these are given, and what is random about that."""
+    chance: Tensor
+    """(n,), see Faces."""
+    bend: Tensor | None
+    """(n, 2), see draw_bend."""
 
 
 Portion = dict[Side, SidePortion]
@@ -99,6 +109,7 @@ class Sampler:
         device: torch.device,
         *,
         part: slice = WHOLE,
+        salt: int = 0,
     ) -> None:
         """Prepare the orders.
 
@@ -107,17 +118,20 @@ class Sampler:
             config: Of the training.
             device: Where the batches are made.
             part: Which faces of each batch are wanted: those of this process.
+            salt: Another one makes other batches of the same seed.
         """
         self._stores, self._config, self._part = stores, config, part
+        self._seed = config.seed + (salt << SEED_BITS)
         self._orders = {
             side: Order(
                 by_yaw(store.yaws_deg) if config.uniform_yaw else all_alike(len(store)),
-                seed=config.seed,
+                seed=self._seed,
                 stream=len(SIDES) + SIDES.index(side),
             )
             for side, store in stores.items()
         }
         self.device = device
+        self._shapes = _shapes(stores["dst"]).to(device) if config.bend > 0.0 else None
         # Copies to a GPU on a stream of their own run while it computes.
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
@@ -141,7 +155,7 @@ class Sampler:
 
     def _load(self, side: Side, iteration: int) -> SidePortion:
         config, store, batch = self._config, self._stores[side], self._config.batch
-        random = generator(config.seed, SIDES.index(side), iteration)
+        random = generator(self._seed, SIDES.index(side), iteration)
         draws = draw(
             batch,
             move=config.move,
@@ -159,8 +173,12 @@ class Sampler:
             index = torch.randint(len(others), (batch,), generator=random)
             numbers = draw_colour(batch, random)
             colour = self._rows(others, index), self._here(numbers)
-        index = self._orders[side].at(iteration, batch)
-        return SidePortion(self._rows(store, index), draws.each(self._here), damaged, colour)
+        chance = self._here(torch.rand(batch, generator=random))
+        bends = None
+        if config.bend > 0.0 and side == "src":
+            bends = self._here(draw_bend(batch, share=config.bend, generator=random))
+        rows = self._rows(store, self._orders[side].at(iteration, batch))
+        return SidePortion(rows, draws.each(self._here), damaged, colour, chance, bends)
 
     @property
     def _warp_until(self) -> int:
@@ -185,9 +203,8 @@ class Sampler:
     def _assemble(self, side: Side, portion: SidePortion) -> Faces:
         if self._copies is not None:
             _keep_until_used(portion)
-        resolution, store = self._config.resolution, self._stores[side]
-        rows = store.layout.unpack(portion.rows)
-        canvas, where = rows.images.float(), views(portion.draws, resolution)
+        rows = self._stores[side].layout.unpack(portion.rows)
+        canvas, (where, landmarks) = rows.images.float(), self._look(rows.landmarks, portion)
         outlines = sample(rows.masks.float(), where.plain, mode="bilinear")
         plain = sample(canvas, where.plain, mode="bicubic")
         warped = sample(canvas, where.warped, mode="bilinear")
@@ -211,11 +228,21 @@ class Sampler:
         layout = torch.channels_last
         return Faces(
             img=plain.contiguous(memory_format=layout),
-            lms=points_in_view(rows.landmarks, portion.draws),
+            lms=points_in_view(landmarks, portion.draws),
             mask=outlines[:, :1],
             parts=outlines[:, 1:],
             warped=warped.contiguous(memory_format=layout),
+            chance=portion.chance,
         )
+
+    def _look(self, landmarks: Tensor, portion: SidePortion) -> tuple[Views, Tensor]:
+        """Return where the pixels of the views lie, and where the landmarks come to lie."""
+        where = views(portion.draws, self._config.resolution)
+        if portion.bend is not None and self._shapes is not None:
+            shapes = choose_shapes(landmarks, self._shapes, portion.bend)
+            field, landmarks = bend_field(landmarks, shapes, portion.bend)
+            where = Views(bend(where.plain, field), bend(where.warped, field))
+        return where, landmarks
 
     def _look_at(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         """Return dst faces as they are, small: their colours are all that is wanted."""
@@ -229,6 +256,13 @@ class Sampler:
         return like, region
 
 
+def _shapes(store: FaceStore) -> Tensor:
+    """Return the landmarks of faces spread over a side, (N, 68, 2), -1..1 of the canvas."""
+    index = torch.linspace(0, len(store) - 1, min(len(store), SHAPES)).round().long()
+    parts = [store.layout.unpack(store.take(some)).landmarks.clone() for some in index.split(64)]
+    return torch.cat(parts)
+
+
 def _keep_until_used(portion: SidePortion) -> None:
     """Tell the allocator that tensors made on the copying stream are read on this one."""
     now = torch.cuda.current_stream(portion.rows.device)
@@ -238,6 +272,9 @@ def _keep_until_used(portion: SidePortion) -> None:
         return tensor
 
     keep(portion.rows)
+    keep(portion.chance)
+    if portion.bend is not None:
+        keep(portion.bend)
     portion.draws.each(keep)
     for tensor in portion.colour or ():
         keep(tensor)

@@ -17,21 +17,23 @@ import torch
 from torch import Tensor, nn
 
 from faceswap_cli.models import Autoencoder, Faces
-from faceswap_cli.models.blocks import Heads, Inter
+from faceswap_cli.models.blocks import Heads
 
 OUTPUT_SPREAD = 0.1
 """Of a layer that draws: near grey, where the sigmoid learns fastest."""
 MAX_GAIN = 50.0
 """A channel that hardly varies is not blown up to noise."""
 PICTURE_CHANNELS = (1, 3)
+BOTTLENECK = "narrow"
 
 
 @torch.no_grad()
 def fit_to_faces(model: Autoencoder, src: Tensor, dst: Tensor) -> None:
     """Rescale and shift every layer of a new model, in the order in which they compute.
 
-    The bottlenecks that see both sides also start blind to what tells the sides apart on
-    average: a swap shows the src decoder dst codes, which it must take for its own.
+    The bottlenecks that see both sides, layers of the name `narrow`, also start blind to what
+    tells the sides apart on average: a swap shows the src decoder dst codes, which it must take
+    for its own. Networks that only judge stay as they are.
 
     Args:
         model: Changed in place.
@@ -39,14 +41,17 @@ def fit_to_faces(model: Autoencoder, src: Tensor, dst: Tensor) -> None:
         dst: The same shape, faces of dst.
     """
     hooks = []
-    heads = [module for module in model.modules() if isinstance(module, Heads)]
+    drawing = [child for name, child in model.named_children() if name not in model.critics]
+    modules = [(name, module) for child in drawing for name, module in child.named_modules()]
+    heads = [module for _, module in modules if isinstance(module, Heads)]
     for head in heads:
         head.apart = True  # so that each of their layers calls its hook
-    for module in model.modules():
+    fitted: set[nn.Module] = set()
+    for name, module in modules:
         if isinstance(module, nn.Conv2d | nn.Linear):
-            hooks.append(module.register_forward_hook(_standardise))
-        if isinstance(module, Inter):
-            hooks.append(module.narrow.register_forward_pre_hook(_forget_side(2 * len(src))))
+            if name.split(".")[-1] == BOTTLENECK:
+                hooks.append(module.register_forward_pre_hook(_forget_side(2 * len(src), fitted)))
+            hooks.append(module.register_forward_hook(_standardise_in(fitted)))
     try:
         for _ in model.losses(_as_faces(src), _as_faces(dst)):
             pass
@@ -62,7 +67,19 @@ def _as_faces(img: Tensor) -> Faces:
     return Faces(img=img, lms=lms, mask=torch.ones_like(img[:, :1]))
 
 
-def _standardise(layer: Any, inputs: tuple[Tensor], out: Tensor) -> Tensor:
+def _standardise_in(fitted: set[nn.Module]) -> Any:
+    """Return a hook that fits a layer when it computes for the first time."""
+
+    def standardise(layer: nn.Module, inputs: tuple[Tensor], out: Tensor) -> Tensor | None:
+        if layer in fitted:
+            return None
+        fitted.add(layer)
+        return _standardise(layer, out)
+
+    return standardise
+
+
+def _standardise(layer: Any, out: Tensor) -> Tensor:
     """Make mean 0 and spread 1 of each channel; return what the changed layer gives."""
     others = [dim for dim in range(out.ndim) if dim != 1]
     mean_C, spread_C = out.mean(others), out.std(others)
@@ -74,12 +91,12 @@ def _standardise(layer: Any, inputs: tuple[Tensor], out: Tensor) -> Tensor:
     return (out - mean_C.view(along)) * gain_C.view(along)
 
 
-def _forget_side(both: int) -> Any:
+def _forget_side(both: int, fitted: set[nn.Module]) -> Any:
     """Return a hook that takes out of a layer the direction from mean dst to mean src."""
 
     def forget(layer: Any, inputs: tuple[Tensor]) -> None:
         (code_BN,) = inputs
-        if len(code_BN) != both:
+        if layer in fitted or len(code_BN) != both:
             return  # a bottleneck of one side: who it is, is all it has to tell
         src_BN, dst_BN = code_BN.chunk(2)
         towards_src = src_BN.mean(dim=0) - dst_BN.mean(dim=0)

@@ -2,42 +2,28 @@
 
 # Shape suffixes: B batch, C 3 (red, green, blue), H, W sides of the crop.
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from faceswap_cli.models.base import Faces
+if TYPE_CHECKING:  # the models import this module
+    from faceswap_cli.models.base import Faces
+
+Compare = Callable[[Tensor, Tensor], Tensor]
+"""Two batches of pictures, (B, 3, H, W), drawn and wanted -> their distance, (B,)."""
 
 # Of DSSIM: the window of Wang et al. (2004), stabilisers for values in 0..1.
 WINDOW_SIGMA_PX, WINDOW_TAPS = 1.5, 11
 C1, C2 = 0.01**2, 0.03**2
 
 
-def redraw_terms(face_BCHW: Tensor, mask_B1HW: Tensor, true: Faces) -> dict[str, Tensor]:
-    """Compare redrawn faces with the true ones.
-
-    Args:
-        face_BCHW: What the model drew, RGB, 0..1.
-        mask_B1HW: The mask it drew, 0..1.
-        true: The true faces; colours far outside of their masks cost nothing.
-
-    Returns:
-        dssim, mse and mask, and eyes_mouth where the faces say where those are; each (B,),
-        not weighted.
-    """
-    region_B1HW = soften(true.mask)
-    drawn, wanted = face_BCHW.float() * region_B1HW, true.img.float() * region_B1HW
-    terms = {
-        "dssim": dssim(drawn, wanted),
-        "mse": (drawn - wanted).square().flatten(1).mean(dim=1),
-        "mask": (mask_B1HW.float() - true.mask).square().flatten(1).mean(dim=1),
-    }
-    if true.parts is not None:
-        apart = (face_BCHW.float() - true.img).abs() * true.parts
-        terms["eyes_mouth"] = apart.flatten(1).mean(dim=1)
-    return terms
+def mse(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+    """Return the mean square of the difference, (B,)."""
+    return (a_BCHW - b_BCHW).square().flatten(1).mean(dim=1)
 
 
 def soften(mask_B1HW: Tensor) -> Tensor:
@@ -57,15 +43,65 @@ def dssim(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
     Source: Wang et al., "Image quality assessment: from error visibility to structural
     similarity", IEEE TIP 13(4), 2004, equation 13; only windows that lie inside count.
     """
+    mean_a, mean_b, square, product = local_moments(a_BCHW, b_BCHW)
+    means, squares = mean_a * mean_b, mean_a.square() + mean_b.square()
+    ssim = (2 * means + C1) / (squares + C1) * (2 * (product - means) + C2)
+    ssim = ssim / (square - squares + C2)
+    return ((1.0 - ssim) / 2.0).flatten(1).mean(dim=1)
+
+
+def local_moments(a_BCHW: Tensor, b_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return means, sum of squares and product of two pictures in each window of SSIM.
+
+    Means of a, of b, of a^2 + b^2 and of a b; (B, C, H - taps + 1, W - taps + 1).
+    """
     stack = torch.cat([a_BCHW, b_BCHW, a_BCHW * a_BCHW + b_BCHW * b_BCHW, a_BCHW * b_BCHW], dim=1)
     side = min(stack.shape[-2:])
     taps = min(WINDOW_TAPS, side - (side + 1) % 2)
     blurred = gaussian(stack, sigma=WINDOW_SIGMA_PX, taps=taps, pad=False)
     mean_a, mean_b, square, product = blurred.chunk(4, dim=1)
-    means, squares = mean_a * mean_b, mean_a.square() + mean_b.square()
-    ssim = (2 * means + C1) / (squares + C1) * (2 * (product - means) + C2)
-    ssim = ssim / (square - squares + C2)
-    return ((1.0 - ssim) / 2.0).flatten(1).mean(dim=1)
+    return mean_a, mean_b, square, product
+
+
+PLAIN: dict[str, Compare] = {"dssim": dssim, "mse": mse}
+"""How pictures are compared unless told otherwise."""
+
+
+def redraw_terms(
+    face_BCHW: Tensor,
+    mask_B1HW: Tensor,
+    true: "Faces",
+    compare: Mapping[str, Compare] = PLAIN,
+    *,
+    outline: bool = True,
+    parts: bool = True,
+) -> dict[str, Tensor]:
+    """Compare redrawn faces with the true ones.
+
+    Args:
+        face_BCHW: What the model drew, RGB, 0..1.
+        mask_B1HW: The mask it drew, 0..1.
+        true: The true faces; colours far outside of their masks cost nothing.
+        compare: By name, what tells two pictures apart that show nothing but the face.
+        outline: Compare the masks, too.
+        parts: Compare eyes and mouth once more, where the faces say where those are.
+
+    Returns:
+        Those of `compare`, mask and eyes_mouth; each (B,), not weighted.
+    """
+    drawn, wanted = within(face_BCHW, true.mask), within(true.img, true.mask)
+    terms = {name: distance(drawn, wanted) for name, distance in compare.items()}
+    if outline:
+        terms["mask"] = (mask_B1HW.float() - true.mask).square().flatten(1).mean(dim=1)
+    if parts and true.parts is not None:
+        apart = (face_BCHW.float() - true.img).abs() * true.parts
+        terms["eyes_mouth"] = apart.flatten(1).mean(dim=1)
+    return terms
+
+
+def within(img_BCHW: Tensor, mask_B1HW: Tensor) -> Tensor:
+    """Return what a picture shows inside of a mask and right around it, in float32."""
+    return img_BCHW.float() * soften(mask_B1HW)
 
 
 def gaussian(x_BCHW: Tensor, *, sigma: float, taps: int, pad: bool) -> Tensor:

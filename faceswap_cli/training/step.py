@@ -12,7 +12,9 @@ from faceswap_cli.errors import DeviceError
 from faceswap_cli.models import Faces, Terms
 from faceswap_cli.ranks import ALONE, Ranks
 from faceswap_cli.training.checkpoint import TrainState
+from faceswap_cli.training.clipping import clip_gradients
 from faceswap_cli.training.compiling import CompileError, compile_model, forget_compiled
+from faceswap_cli.training.optimizers import dropout_generator, step_with_dropout
 from faceswap_cli.training.schedule import learning_rate, weighted_loss
 
 _log = logging.getLogger(__name__)
@@ -70,8 +72,7 @@ class Stepper:
                     raise
                 self._take_less(error, len(src))
             # Here and not above: until its error is gone, what the step had made is kept.
-            for optimizer in self.state.optimizers.values():
-                optimizer.zero_grad(set_to_none=True)
+            self.state.model.zero_grad(set_to_none=True)
             if self._device.name == "cuda":
                 torch.cuda.empty_cache()
         self.state.iteration += 1
@@ -94,28 +95,54 @@ class Stepper:
         self.faces_at_once = less
 
     def _step(self, src: Faces, dst: Faces) -> dict[str, Tensor]:
-        config, state, total = self._config, self.state, len(src)
+        state, total = self.state, len(src)
         parts = [slice(i, i + self.faces_at_once) for i in range(0, total, self.faces_at_once)]
         waiting = [state.model.losses(src.part(part), dst.part(part)) for part in parts]
-        rate = learning_rate(config, state.iteration)
+        shares = [len(src.part(part)) / total for part in parts]
         log: dict[str, Tensor] = {}
-        for _ in range(state.model.turns):
-            for number, turns in enumerate(waiting):
-                last = number == len(waiting) - 1
-                with self._ranks.apart(self._turns, still=not last):
-                    with self._device.autocast():
-                        names, terms = self._turns(turns)
-                        loss = weighted_loss(terms, config)
-                    share = len(src.part(parts[number])) / total
-                    (loss * share if share < 1.0 else loss).backward()
-                for name, value in terms.items():
-                    log[name] = log.get(name, 0.0) + share * value.detach().mean()
-            if config.clip_norm > 0:
-                torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
-            for name in names.split():
-                optimizer = state.optimizers[name]
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+        for turn in range(state.model.turns):
+            names = self._gather_gradients(waiting, shares, log)
+            self._update([name for name in names.split() if name in state.optimizers], turn)
+            # Of all: who steps in a later turn must not learn from this one.
+            state.model.zero_grad(set_to_none=True)
         return log
+
+    def _gather_gradients(
+        self,
+        waiting: list[Iterator[tuple[str, Terms]]],
+        shares: list[float],
+        log: dict[str, Tensor],
+    ) -> str:
+        """Take a turn with each part of the batch; add its terms to the log; tell who steps."""
+        names = ""
+        for turns, share in zip(waiting, shares, strict=True):
+            with self._ranks.apart(self._turns, still=turns is not waiting[-1]):
+                with self._device.autocast():
+                    names, terms = self._turns(turns)
+                    loss = weighted_loss(terms, self._config, self.state.iteration)
+                (loss * share if share < 1.0 else loss).backward()
+            for name, value in terms.items():
+                log[name] = log.get(name, 0.0) + share * value.detach().mean()
+        return names
+
+    def _update(self, names: list[str], turn: int) -> None:
+        """Clip the gradients of some child networks, together, and step these."""
+        config, state = self._config, self.state
+        networks = {name: state.model.get_submodule(name) for name in names}
+        clip_gradients(
+            [p for network in networks.values() for p in network.parameters()],
+            config.clip_norm,
+            # What is usual is that of who draws, which is whose turn is first.
+            norms=state.norms if turn == 0 else state.norms[:0],
+            quantile=config.clip_quantile,
+            number=state.iteration,
+        )
+        rate = learning_rate(config, state.iteration, scale=state.rate_scale)
+        for name, network in networks.items():
+            for group in state.optimizers[name].param_groups:
+                group["lr"] = rate
+            random = None
+            if config.lr_dropout > 0:
+                place = self._device.place
+                random = dropout_generator(config.seed, state.iteration, turn, name, place)
+            step_with_dropout(state.optimizers[name], network, config.lr_dropout, random)

@@ -1,0 +1,1 @@
+"""Other people's formats, read defensively and written to the letter."""
