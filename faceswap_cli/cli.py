@@ -5,7 +5,7 @@ nor pydantic.
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,27 @@ from typing import Any
 import click
 
 from faceswap_cli import __version__
+from faceswap_cli.commands.curating import sort
+from faceswap_cli.commands.faceset import faceset
+from faceswap_cli.commands.landmarks import landmarks
+from faceswap_cli.commands.mask import mask
+from faceswap_cli.commands.models import export, import_model, timelapse
+from faceswap_cli.commands.scan import scan
 from faceswap_cli.errors import DeviceError, FaceswapError
 from faceswap_cli.invocation import Invocation, print_json
 from faceswap_cli.options import (
+    PATH,
     SettingsCommand,
     config_option,
     json_option,
     quiet_option,
     redo_option,
+    stage_options,
     workspace_argument,
 )
 
 INTERRUPTED = 130
 ALL_SECTIONS = ("input", "extract", "train", "merge", "video")
-PATH = click.Path(path_type=Path)
 
 
 class ExplainedErrors(click.Group):
@@ -63,13 +70,6 @@ def _sigterm_is_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def stage_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what every stage command takes: WORKSPACE, --config, --json, --quiet."""
-    for decorate in (quiet_option, json_option, config_option, workspace_argument):
-        command = decorate(command)
-    return command
-
-
 @click.group(cls=ExplainedErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
@@ -87,13 +87,27 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("workspace", type=PATH)
-@click.option("--src", type=PATH, required=True, help="Video or folder of the face to put on.")
-@click.option("--dst", type=PATH, required=True, help="Video or folder that receives it.")
+@click.option(
+    "--src",
+    type=PATH,
+    required=True,
+    multiple=True,
+    help="Video or folder of the face to put on; again for further videos.",
+)
+@click.option(
+    "--dst",
+    type=PATH,
+    required=True,
+    multiple=True,
+    help="Video or folder that receives it; further videos serve for training only.",
+)
 @click.option("--src-span", metavar="A-B", help="Part of src, seconds: 2.5-9, 10-, -9.")
 @click.option("--dst-span", metavar="A-B", help="Part of dst, seconds: 2.5-9, 10-, -9.")
 @click.option("--copy", is_flag=True, help="Copy the footage; else it is linked.")
 @json_option
-def init(workspace: Path, as_json: bool, **inputs: Any) -> None:
+def init(
+    workspace: Path, src: tuple[Path, ...], dst: tuple[Path, ...], as_json: bool, **inputs: Any
+) -> None:
     """Make a workspace from two videos or folders of pictures.
 
     \b
@@ -102,7 +116,9 @@ def init(workspace: Path, as_json: bool, **inputs: Any) -> None:
     """
     from faceswap_cli.stages.init import run_init
 
-    report = run_init(workspace, **inputs)
+    report = run_init(
+        workspace, src=src[0], dst=dst[0], more_src=src[1:], more_dst=dst[1:], **inputs
+    )
     print_json(report.as_json()) if as_json else click.echo(report.summary())
 
 
@@ -137,34 +153,6 @@ def train(workspace: Path, dry_run: bool, find_rate: bool, **how: Any) -> None:
         invocation.find_rate()
     else:
         invocation.run("train")
-
-
-@cli.command()
-@workspace_argument
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0.1, max=240.0),
-    default=25.0,
-    show_default=True,
-    help="Previews a second.",
-)
-@json_option
-@quiet_option
-def timelapse(workspace: Path, rate: float, as_json: bool, quiet: bool) -> None:
-    """Make a film of the previews of a training: model/timelapse.mp4.
-
-    \b
-    Example:
-      faceswap-cli timelapse anna --rate 10
-    """
-    from faceswap_cli.progress import be_quiet
-    from faceswap_cli.stages.timelapse import run_timelapse
-    from faceswap_cli.workspace import Workspace
-
-    if quiet:
-        be_quiet()
-    report = run_timelapse(Workspace.open(workspace), rate=rate)
-    Invocation(workspace, None, as_json, quiet).report([report], name="timelapse")
 
 
 @cli.command(cls=SettingsCommand, sections=("merge", "input"))
@@ -243,46 +231,6 @@ def demo(workspace: Path, preset: str | None, **how: Any) -> None:
     invocation.report(reports, name="demo")
 
 
-@cli.command("import-model")
-@workspace_argument
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--name", help="Which model, if the folder has several.")
-@click.option("--options", help="Letters of its archi, if asked for: ud of liae-ud, '' of df.")
-@click.option("--face-type", help="Of its faces, if asked for.")
-@json_option
-def import_model(workspace: Path, folder: Path, as_json: bool, **how: Any) -> None:
-    """Take over a SAEHD or Quick96 model that DeepFaceLab has trained.
-
-    \b
-    Example:
-      faceswap-cli import-model anna . --name new --options ud
-    """
-    from faceswap_cli.stages.import_model import run_import_model
-    from faceswap_cli.workspace import Workspace
-
-    report = run_import_model(Workspace.open(workspace), folder, **how)
-    Invocation(workspace, None, as_json, quiet=False).report([report], name="import-model")
-
-
-@cli.command()
-@workspace_argument
-@click.option("--format", "form", type=click.Choice(["dfm", "onnx"]), default="dfm")
-@click.option("--output", type=PATH, help="The file.  [default: WORKSPACE/model/NAME.dfm]")
-@json_option
-def export(workspace: Path, as_json: bool, **how: Any) -> None:
-    """Write the trained model for DeepFaceLive and facefusion (dfm), or as plain ONNX.
-
-    \b
-    Example:
-      faceswap-cli export anna --output anna.dfm
-    """
-    from faceswap_cli.stages.export import run_export
-    from faceswap_cli.workspace import Workspace
-
-    report = run_export(Workspace.open(workspace), **how)
-    Invocation(workspace, None, as_json, quiet=False).report([report], name="export")
-
-
 @cli.command()
 @json_option
 def doctor(as_json: bool) -> None:
@@ -298,3 +246,7 @@ def doctor(as_json: bool) -> None:
     print_json(findings.as_json()) if as_json else click.echo(findings.text())
     if findings.failed:
         click.get_current_context().exit(DeviceError.exit_code)
+
+
+for command in (sort, faceset, mask, landmarks, scan, timelapse, import_model, export):
+    cli.add_command(command)

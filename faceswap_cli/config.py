@@ -5,11 +5,11 @@ made from these classes. Precedence: default < --config FILE or preset < config.
 workspace < flag.
 """
 
-from fractions import Fraction
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from faceswap_cli.config_faces import ExtractConfig, InputConfig, MaskConfig, ScanConfig
 from faceswap_cli.config_section import FACE_TYPE_ORDER, DeviceName, FaceTypeName, Section
 from faceswap_cli.config_train import STRUCTURE, TrainConfig
 
@@ -21,75 +21,30 @@ __all__ = [
     "ExtractConfig",
     "FaceTypeName",
     "InputConfig",
+    "MaskConfig",
     "MergeConfig",
+    "ScanConfig",
     "Section",
     "TrainConfig",
     "VideoConfig",
 ]
 
-_FACE = r"^(largest|all|track \d{1,6})$"
-_RATE = r"^\d{1,6}(/\d{1,6})?$"
-_SPAN = r"^$|^\d*\.?\d*-\d*\.?\d*$"
-
-
-class InputConfig(Section):
-    """Which part of the two inputs is used."""
-
-    src_span: str = Field(
-        "", pattern=_SPAN, description="Part of the src video, seconds: 2.5-9, 10-, -9; empty: all."
-    )
-    dst_span: str = Field(
-        "", pattern=_SPAN, description="Part of the dst video, seconds: 2.5-9, 10-, -9; empty: all."
-    )
-    picture_rate: str = Field(
-        "25",
-        pattern=_RATE,
-        description="Pictures a second of a folder of pictures: 25, 30000/1001.",
-    )
-
-    @property
-    def rate(self) -> Fraction:
-        """picture_rate as a number."""
-        return Fraction(self.picture_rate)
-
-    @field_validator("picture_rate")
-    @classmethod
-    def _rate_is_a_number(cls, value: str) -> str:
-        top, _, bottom = value.partition("/")
-        if int(top) == 0 or (bottom and int(bottom) == 0):
-            raise ValueError("a rate must be above zero")
-        return value
-
-
-class ExtractConfig(Section):
-    """How faces are found and cut out."""
-
-    side: Literal["both", "src", "dst"] = Field("both", description="Which input to extract from.")
-    landmarker: Literal["auto", "mesh", "fan"] = Field(
-        "auto",
-        description="mesh: inside the package; fan: face-alignment, better on profiles; "
-        "auto: fan on CUDA when its weights are there.",
-    )
-    face_type: FaceTypeName = Field("whole_face", description="How much of the head a crop shows.")
-    size_px: int = Field(512, ge=64, le=2048, multiple_of=16, description="Side of a crop, pixels.")
-    format: Literal["jpg", "png"] = Field("jpg", description="Of the aligned pictures.")
-    jpeg_quality: int = Field(95, ge=50, le=100, description="Of a jpg, always 4:4:4.")
-    min_score: float = Field(0.5, ge=0, le=1, description="Weaker detections are dropped.")
-    min_face_px: int = Field(24, ge=8, le=4096, description="Shorter side of the face box, pixels.")
-    max_faces: int = Field(0, ge=0, le=1000, description="Largest faces kept a frame; 0: all.")
-    overlay: bool = Field(False, description="Also draw landmarks into aligned_debug/.")
-    batch_frames: int = Field(8, ge=1, le=256, description="Frames that go through at once.")
-    device: DeviceName = Field("auto", description="Where the networks run.")
+_FACE = r"^(largest|all|track \d{1,6}|person \d{1,6})$"
 
 
 class MergeConfig(Section):
     """How the new face is put into the frame."""
 
     face: str = Field(
-        "largest", pattern=_FACE, description="Which face of dst: largest, all, or 'track N'."
+        "largest",
+        pattern=_FACE,
+        description="Which face of dst: largest, all, 'person N' or 'track N'.",
     )
     mask: Literal["hull*learned", "hull", "learned"] = Field(
         "hull*learned", description="Where the new face is painted."
+    )
+    respect_masks: bool = Field(
+        True, description="Paint only where the masks in aligned/mask/ are white, if there are any."
     )
     jaw: float = Field(
         8.0, ge=0, le=50, description="Reach this much below the jaw line: a beard; % of the face."
@@ -134,6 +89,8 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     merge: MergeConfig = MergeConfig()
     video: VideoConfig = VideoConfig()
+    mask: MaskConfig = MaskConfig()
+    scan: ScanConfig = ScanConfig()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

@@ -73,6 +73,12 @@ def sweep_partials(*folders: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def discard(*paths: Path) -> None:
+    """Remove files of ours that can be made again."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
 def fingerprint(**parts: Any) -> str:
     """Return 12 hex digits that change when any part (anything JSON can hold) changes."""
     text = json.dumps(parts, sort_keys=True, default=str)

@@ -1,6 +1,9 @@
 """Image files and pixel types. BGR and rounding are dealt with here and nowhere else."""
 
+import os
+import stat
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,8 +11,14 @@ from numpy.typing import NDArray
 
 from faceswap_cli.errors import MediaError
 from faceswap_cli.files import write_atomic
+from faceswap_cli.media.picture_header import PictureHeader, read_header
 from faceswap_cli.types import FloatImage, GreyImage, RgbImage
 
+MAX_FILE_BYTES = 2 * 2**30
+"""Of a picture file: MAX_PIXELS of 16-bit RGBA, not compressed, are 1.5 GiB."""
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    # It prints what is wrong with a picture, but not with which; our errors say both.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # The fastest lossless: on photographs half the time of the defaults for 5 % more bytes.
 _PNG_OPTIONS = [
     cv2.IMWRITE_PNG_COMPRESSION,
@@ -22,25 +31,92 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # since OpenCV 4.12
 
 
 def decode_image(data: bytes, name: object) -> RgbImage:
-    """Decode an encoded image as (H, W, 3), or raise MediaError that names it."""
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if bgr is None:
-        raise MediaError("damaged, or not a picture", seen_in=name, fix="delete it or replace it")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    """Decode an encoded picture to upright 8-bit RGB, (H, W, 3).
+
+    16 bits are rounded to 8. CMYK is converted without an ICC profile, as most programs do. An
+    alpha channel is dropped: colours are as they are stored, of an 8-bit TIFF as over black.
+
+    Args:
+        data: PNG, JPEG, WebP, BMP or TIFF.
+        name: Of the file, for the message.
+
+    Raises:
+        MediaError: None of these, damaged, cut short, or too large; see read_header.
+    """
+    header = read_header(data, name)
+    # UNCHANGED would ignore the EXIF orientation; ANYDEPTH | COLOR drops alpha and turns.
+    bgr = _to_8_bit(_decode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR, header, name))
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+
+
+def decode_grey(data: bytes, name: object) -> GreyImage:
+    """Decode an encoded mask, (H, W); what is transparent in a PNG is 0.
+
+    Raises:
+        MediaError: As decode_image.
+    """
+    header = read_header(data, name)
+    if not header.has_alpha:
+        depth = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE
+        return np.asarray(_to_8_bit(_decode(data, depth, header, name)), np.uint8)
+    image = _to_8_bit(_decode(data, cv2.IMREAD_UNCHANGED, header, name))
+    if image.ndim != 3 or image.shape[2] != 4:
+        return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    grey = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY)
+    return np.asarray(cv2.multiply(grey, image[..., 3], scale=1.0 / 255.0), np.uint8)
 
 
 def read_image(path: Path) -> RgbImage:
-    """Read an image file as (H, W, 3), or raise MediaError that names it."""
-    return decode_image(_read_bytes(path), path)
+    """Read a picture file as decode_image, or raise MediaError that names it."""
+    return decode_image(read_bytes(path), path)
 
 
 def read_grey(path: Path) -> GreyImage:
-    """Read an image file as (H, W), or raise MediaError that names it."""
-    data = _read_bytes(path)
-    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-    if grey is None:
-        raise MediaError("damaged, or not a picture", seen_in=path, fix="delete it or replace it")
-    return np.asarray(grey, np.uint8)
+    """Read a mask file as decode_grey, or raise MediaError that names it."""
+    return decode_grey(read_bytes(path), path)
+
+
+def read_bytes(path: Path, *, at_most: int = MAX_FILE_BYTES) -> bytes:
+    """Return the content of a file, or raise MediaError: no file, too large, not readable."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # to open a pipe would wait for ever
+            raise MediaError("not a file", seen_in=path)
+        if about.st_size > at_most:
+            raise MediaError(f"{about.st_size >> 20} MiB: too large", seen_in=path)
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"cannot be read: {error.strerror}", seen_in=path) from error
+
+
+def _decode(data: bytes, flags: int, header: PictureHeader, name: object) -> Any:
+    """Return what OpenCV makes of it, BGR."""
+    width, height = header.size_wh
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        if isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem:
+            raise MediaError(
+                f"there is no memory for its {width}x{height} pixels",
+                seen_in=name,
+                fix="make it smaller, or end other programs",
+            ) from error
+        image = None
+    if image is None:
+        raise MediaError(
+            f"a damaged {header.kind}, or one cut short",
+            seen_in=name,
+            fix="delete it, or replace it by a whole one",
+        )
+    return image
+
+
+def _to_8_bit(image: Any) -> Any:
+    if image.dtype == np.uint16:
+        return cv2.convertScaleAbs(image, alpha=1.0 / 257.0)  # rounds, in little memory
+    if image.dtype != np.uint8:  # floating point TIFF, 0..1
+        return to_uint8(np.nan_to_num(image))
+    return image
 
 
 def encode_image(image: RgbImage | GreyImage, suffix: str, *, jpeg_quality: int = 95) -> bytes:
@@ -78,10 +154,3 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 def to_float(image: NDArray[np.uint8]) -> FloatImage:
     """Convert 0..255 to 0..1."""
     return image.astype(np.float32) / np.float32(255.0)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MediaError(f"cannot be read: {error.strerror}", seen_in=path) from error

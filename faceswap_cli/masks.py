@@ -19,6 +19,17 @@ _HULLS = (
     (27, 28, 29, 30, 31, 32, 33, 34, 35),
 )
 _SUBPIXEL_BITS = 4
+# The outline of MediaPipe's face mesh (its FACEMESH_FACE_OVAL), clockwise from the hairline,
+# and how much of a rise of the forehead each of its upper points takes part in.
+FACE_OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+_RISING = {10: 1.0, 338: 0.95, 297: 0.8, 332: 0.55, 284: 0.3, 251: 0.1}
+_RISING |= {109: 0.95, 67: 0.8, 103: 0.55, 54: 0.3, 21: 0.1}
+_CHIN, _TOP = 152, 10
+HAIRLINE = 0.08
+"""How far above the mesh a hairline lies, in heights of the mesh: its top is amid the forehead."""
 
 
 def raise_brows(landmarks: Points, *, amount: float = 1.0) -> Points:
@@ -83,6 +94,31 @@ def hull_mask(
         cv2.fillConvexPoly(part, outline, color=255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
         mask = np.maximum(mask, part)
     return mask
+
+
+def mesh_hull_mask(
+    mesh: Points, landmarks: Points, size_wh: tuple[int, int], *, rise: float = HAIRLINE
+) -> GreyImage:
+    """Draw the face with its forehead: the outline of the mesh, united with hull_mask.
+
+    Args:
+        mesh: (N, 2), N >= 468, of MediaPipe's order, pixels of the picture.
+        landmarks: (68, 2), pixels of the picture.
+        size_wh: Of the picture, pixels.
+        rise: How far the middle of the forehead reaches above the mesh, in its heights.
+
+    Returns:
+        (height, width), 255 inside, 0 outside, the edge anti-aliased.
+    """
+    points = mesh.copy()
+    for index, share in _RISING.items():
+        points[index] += rise * share * (mesh[_TOP] - mesh[_CHIN])
+    fixed = np.rint(np.clip(points[list(FACE_OVAL)], -1e5, 1e5) * 2**_SUBPIXEL_BITS)
+    mask = hull_mask(landmarks, size_wh)
+    oval = np.zeros_like(mask)
+    outline = fixed.astype(np.int32).reshape(-1, 1, 2)
+    cv2.fillPoly(oval, [outline], color=(255,), lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
+    return np.asarray(np.maximum(mask, oval), np.uint8)
 
 
 def eyes_mouth_mask(landmarks: Points, size_wh: tuple[int, int]) -> GreyImage:

@@ -4,6 +4,7 @@ Sections are loaded when a command is resolved, not before: they need pydantic, 
 double the time of `faceswap-cli --help`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -13,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+PATH = click.Path(path_type=Path)
 _META_KEY = "faceswap_cli.flags"
 _NUMBERS: "dict[Any, click.ParamType[Any]]" = {int: click.INT, float: click.FLOAT}
 
@@ -33,6 +35,13 @@ quiet_option = click.option(
 redo_option = click.option(
     "--redo", is_flag=True, help="Do the stage again, whatever of it is done."
 )
+
+
+def stage_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every stage command takes: WORKSPACE, --config, --json, --quiet."""
+    for decorate in (quiet_option, json_option, config_option, workspace_argument):
+        command = decorate(command)
+    return command
 
 
 class SettingsCommand(click.Command):

@@ -74,6 +74,14 @@ class Workspace:
             if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
         )
 
+    def more_videos(self, side: Side) -> list[Path]:
+        """Return further videos of the same people, called data_SIDE_NAME.*, sorted."""
+        return sorted(
+            path
+            for path in self.root.glob(f"data_{side}_?*.*")
+            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+        )
+
     def folder(self, side: Side) -> Path:
         """Return data_src or data_dst."""
         return self.root / f"data_{side}"
@@ -86,6 +94,18 @@ class Workspace:
         """Return the folder of masks a person may edit, NAME.png beside the pictures."""
         return self.aligned(side) / "mask"
 
+    def trash(self, side: Side) -> Path:
+        """Return the folder of the pictures that were sorted out, and how to take it back."""
+        return self.folder(side) / "aligned_trash"
+
+    def packed(self, side: Side) -> Path:
+        """Return the one-file faceset of a side; it is read when there is no folder aligned."""
+        return self.folder(side) / "aligned.zip"
+
+    def people(self, side: Side) -> Path:
+        """Return the folder of the list of people, a picture of each."""
+        return self.folder(side) / "people"
+
     def overlays(self, side: Side) -> Path:
         """Return the folder of the frames with landmarks drawn in."""
         return self.folder(side) / "aligned_debug"
@@ -93,6 +113,10 @@ class Workspace:
     def manifest(self, stage: str) -> Path:
         """Return the list of what a stage has finished."""
         return self.stages / f"{stage}.jsonl"
+
+    def sightings(self, name: str) -> Path:
+        """Return what was seen in a clip; `name` as of its manifest, e.g. extract-dst."""
+        return self.stages / f"{name}.sightings"
 
     def settings(self, stage: str) -> Path:
         """Return the file of the settings that a stage last ran with."""
@@ -112,6 +136,16 @@ class Workspace:
     def model(self) -> Path:
         """The folder of checkpoints, log and previews."""
         return self.root / "model"
+
+    @property
+    def mask_model(self) -> Path:
+        """The folder of the network that tells face from what is in front of it."""
+        return self.root / "model_mask"
+
+    @property
+    def reports(self) -> Path:
+        """The folder of pictures and tables about the footage and the facesets."""
+        return self.root / "reports"
 
     @property
     def preview_history(self) -> Path:

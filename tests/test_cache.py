@@ -13,6 +13,7 @@ import torch
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.faces.faceset import write_aligned
+from faceswap_cli.faces.store import FaceFiles
 from faceswap_cli.imaging import write_image
 from faceswap_cli.training import cache as cache_module
 from faceswap_cli.training.cache import Cache, CachedFaces, refresh
@@ -33,9 +34,9 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     decoded: list[str] = []
     real = cache_module._cut
 
-    def counted(cache: Cache, name: str) -> tuple[bytes, float] | str:
+    def counted(files: FaceFiles, name: str, config: TrainConfig) -> tuple[bytes, float] | str:
         decoded.append(name)
-        return real(cache, name)
+        return real(files, name, config)
 
     monkeypatch.setattr(cache_module, "_cut", counted)
     yield decoded

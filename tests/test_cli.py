@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from faceswap_cli import chain
-from faceswap_cli.cli import cli
+from faceswap_cli.cli import ALL_SECTIONS, cli
 from faceswap_cli.config import Config
 from faceswap_cli.errors import DivergedError, MediaError
 from faceswap_cli.options import SettingsCommand, section_options
@@ -85,42 +86,57 @@ def test_stage_help_does_not_load_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", cli.commands)
-def test_example_of_every_command_is_valid(name: str) -> None:
-    lines = [line.strip() for line in call(name, "--help").output.splitlines()]
+def leaves(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield the commands that do something, with the words that call them."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *before, name)
+        else:
+            yield (*before, name), command
+
+
+COMMANDS = dict(leaves(cli))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_example_of_every_command_is_valid(words: tuple[str, ...]) -> None:
+    lines = [line.strip() for line in call(*words, "--help").output.splitlines()]
     examples = [line for line in lines if line.startswith("faceswap-cli ")]
     assert examples
     for example in examples:
-        _, command, *arguments = shlex.split(example)
-        cli.commands[command].make_context(command, arguments)
+        _, *given = shlex.split(example)
+        called = next(known for known in COMMANDS if tuple(given[: len(known)]) == known)
+        COMMANDS[called].make_context(" ".join(called), given[len(called) :])
 
 
 @pytest.mark.parametrize(("section", "key", "field"), FIELDS, ids=FIELD_IDS)
 def test_every_setting_is_a_flag_with_its_range(section: str, key: str, field: Any) -> None:
-    plain = [name for name in STAGES if section in _sections(name)]
+    plain = [words for words in COMMANDS if words[0] not in CHAIN and section in _sections(words)]
     assert plain
     flag = key.replace("_", "-")
-    for command, shown in [*((name, flag) for name in plain), ("run", f"{section}-{flag}")]:
-        text = help_of(command)
+    shown_in = [(words, flag) for words in plain]
+    if section in ALL_SECTIONS:
+        shown_in.append((("run",), f"{section}-{flag}"))
+    for command, shown in shown_in:
+        text = help_of(*command)
         assert f"--{shown} " in text
         assert describe_range(field).replace("- ", "-") in text
 
 
 @cache
-def help_of(command: str) -> str:
+def help_of(*words: str) -> str:
     """The help without its line breaks, some of which are behind a hyphen."""
-    return " ".join(call(command, "--help").output.split()).replace("- ", "-")
+    return " ".join(call(*words, "--help").output.split()).replace("- ", "-")
 
 
-def _sections(name: str) -> list[str]:
-    command = cli.commands[name]
-    assert isinstance(command, SettingsCommand)
-    return list(command.settings())
+def _sections(words: tuple[str, ...]) -> list[str]:
+    command = COMMANDS[words]
+    return list(command.settings()) if isinstance(command, SettingsCommand) else []
 
 
-@pytest.mark.parametrize("name", [*STAGES, *CHAIN])
-def test_no_two_settings_of_a_command_share_a_flag(name: str) -> None:
-    command = cli.commands[name]
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_no_two_options_of_a_command_share_a_flag(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
     params = command.get_params(click.Context(command))
     flags = [flag for param in params for flag in (*param.opts, *param.secondary_opts)]
     assert len(flags) == len(set(flags))

@@ -1,4 +1,4 @@
-"""A folder of aligned pictures, each of which describes itself."""
+"""Aligned pictures, each of which describes itself; in a folder, or in a pack."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from faceswap_cli.errors import FaceswapError, MediaError, WorkspaceError
 from faceswap_cli.faces.metadata import read_comment, with_comment
 from faceswap_cli.faces.record import SCHEMA, FaceRecord
+from faceswap_cli.faces.store import FaceFiles, FaceFolder, open_files
 from faceswap_cli.files import write_atomic
-from faceswap_cli.imaging import decode_image, encode_image
-from faceswap_cli.types import RgbImage
+from faceswap_cli.imaging import decode_grey, decode_image, encode_image, read_bytes
+from faceswap_cli.media.picture_header import read_header
+from faceswap_cli.types import GreyImage, RgbImage
 
 SUFFIXES = (".jpg", ".png")
-_MAX_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -22,23 +23,27 @@ class AlignedFace:
     """One picture of a faceset, not decoded."""
 
     path: Path
+    """In a pack: of the pack, and the name in it."""
     record: FaceRecord
+    files: FaceFiles | None = field(default=None, compare=False, repr=False)
+    """Where it lies, if not simply at `path`."""
 
     def image(self) -> RgbImage:
         """Decode the pixels, (size_px, size_px, 3), or raise MediaError."""
-        image = decode_image(self.path.read_bytes(), self.path)
-        if image.shape[:2] != (self.record.size_px,) * 2:
+        data = read_bytes(self.path) if self.files is None else self.files.read(self.path.name)
+        width, height = read_header(data, self.path).size_wh
+        if (width, height) != (self.record.size_px,) * 2:
             raise MediaError(
-                f"{image.shape[1]}x{image.shape[0]} pixels, its record says {self.record.size_px}",
+                f"{width}x{height} pixels, its record says {self.record.size_px}",
                 seen_in=self.path,
                 fix="undo the resize, or delete the picture",
             )
-        return image
+        return decode_image(data, self.path)
 
 
 @dataclass
 class Faceset:
-    """The faces of one folder, by file name, and what had to be left out."""
+    """The faces of one folder or pack, by file name, and what had to be left out."""
 
     faces: list[AlignedFace] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -47,8 +52,12 @@ class Faceset:
 
 def write_aligned(path: Path, image: RgbImage, record: FaceRecord, *, jpeg_quality: int) -> None:
     """Write an aligned picture with its record inside, in one step."""
-    encoded = encode_image(image, path.suffix, jpeg_quality=jpeg_quality)
-    write_atomic(path, with_comment(encoded, record.model_dump_json(exclude_none=True)))
+    write_encoded(path, encode_image(image, path.suffix, jpeg_quality=jpeg_quality), record)
+
+
+def write_encoded(path: Path, picture: bytes, record: FaceRecord) -> None:
+    """Write a picture that is encoded already with its record inside, in one step."""
+    write_atomic(path, with_comment(picture, record.model_dump_json(exclude_none=True)))
 
 
 def read_record(path: Path) -> FaceRecord:
@@ -58,9 +67,12 @@ def read_record(path: Path) -> FaceRecord:
         MediaError: Not a picture, or it does not describe itself.
         WorkspaceError: The record is of a newer version of this program.
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise MediaError(f"{path.stat().st_size >> 20} MiB: too large for a face", seen_in=path)
-    text = read_comment(path.read_bytes())
+    return parse_record(FaceFolder(path.parent).read(path.name), path)
+
+
+def parse_record(data: bytes, path: Path) -> FaceRecord:
+    """Return the record inside an encoded picture; errors as read_record, which name `path`."""
+    text = read_comment(data)
     if text is None or '"schema_version"' not in text:
         raise MediaError(
             "no face record inside: not made by this program",
@@ -80,30 +92,51 @@ def read_record(path: Path) -> FaceRecord:
     return record
 
 
-def open_faceset(folder: Path, *, paths: Iterable[Path] | None = None) -> Faceset:
-    """Read the records of a folder, in the order of the names.
+def read_face(files: FaceFiles, name: str) -> AlignedFace:
+    """Return a picture of a folder or a pack, not decoded; errors as read_record."""
+    path = files.path / name
+    return AlignedFace(path, parse_record(files.read(name), path), files)
 
-    A picture that is damaged or foreign is left out, with the reason; nothing is raised.
+
+def read_mask(files: FaceFiles, name: str) -> GreyImage | None:
+    """Return the mask that a person made for a picture, if there is one, or raise MediaError."""
+    data = files.read_mask(name)
+    return None if data is None else decode_grey(data, files.mask_path(name))
+
+
+def open_faceset(faces: Path | FaceFiles, *, paths: Iterable[Path] | None = None) -> Faceset:
+    """Read the records of a folder or a pack, in the order of the names.
+
+    A picture that is damaged or foreign is left out, with the reason.
+
+    Args:
+        faces: A folder, a pack (a file), or what open_files returned.
+        paths: Only these, which may lie anywhere; `faces` is not looked at.
+
+    Raises:
+        WorkspaceError: The pack as a whole cannot be read; never of a folder.
     """
     faceset = Faceset()
-    for path in picture_paths(folder) if paths is None else paths:
-        try:
-            faceset.faces.append(AlignedFace(path, read_record(path)))
-        except FaceswapError as error:
-            faceset.skipped[path.name] = error.what
-        except OSError as error:
-            faceset.skipped[path.name] = error.strerror or "cannot be read"
+    if paths is not None:
+        for path in paths:
+            _read_into(faceset, FaceFolder(path.parent), path.name)
+        return faceset
+    files = open_files(faces) if isinstance(faces, Path) else faces
+    for name in files.names():
+        _read_into(faceset, files, name)
     return faceset
+
+
+def _read_into(faceset: Faceset, files: FaceFiles, name: str) -> None:
+    try:
+        faceset.faces.append(read_face(files, name))
+    except FaceswapError as error:
+        faceset.skipped[name] = error.what
 
 
 def picture_paths(folder: Path) -> Iterator[Path]:
     """Yield the pictures of a folder by name, not opened; none if there is no folder."""
-    if folder.is_dir():
-        yield from sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in (*SUFFIXES, ".jpeg") and not path.name.startswith(".")
-        )
+    return (folder / name for name in FaceFolder(folder).names())
 
 
 def _newer_schema(text: str) -> WorkspaceError | None:

@@ -12,6 +12,10 @@ from faceswap_cli.errors import MediaError
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"Comment\x00\x00\x00\x00\x00"  # no compression, no language, no translated keyword
 _MAX_SEGMENT = 65533
+MAX_PARTS = 4096
+"""Segments or chunks before the pixels; a comment of 256 MiB would not be a comment."""
+MAX_FILL = 4096
+"""Bytes between two segments."""
 _SOI, _SOS, _COM = 0xD8, 0xDA, 0xFE
 _APP = range(0xE0, 0xF0)
 
@@ -66,7 +70,8 @@ def _jpeg_markers(data: bytes) -> list[tuple[int, int, int]]:
     found: list[tuple[int, int, int]] = []
     at = 2
     while True:
-        while data[at : at + 2] == b"\xff\xff":
+        fill_end = at + MAX_FILL
+        while data[at : at + 2] == b"\xff\xff" and at < fill_end:
             at += 1  # fill bytes may stand before any marker
         if at + 4 > len(data) or data[at] != 0xFF:
             raise MediaError("a JPEG cut short, or damaged")
@@ -74,7 +79,7 @@ def _jpeg_markers(data: bytes) -> list[tuple[int, int, int]]:
         if marker == _SOS:
             return found
         end = at + 2 + length
-        if length < 2 or end > len(data):
+        if length < 2 or end > len(data) or len(found) == MAX_PARTS:
             raise MediaError("a JPEG cut short, or damaged")
         found.append((marker, at, end))
         at = end
@@ -103,7 +108,7 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
         end = at + 12 + length
         if kind == b"IDAT":
             return found
-        if end > len(data):
+        if end > len(data) or len(found) == MAX_PARTS:
             raise MediaError("a PNG cut short, or damaged")
         found.append((kind, at, end))
         at = end

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from faceswap_cli.faces.sighting import Origin
 from faceswap_cli.geometry import Similarity
 from faceswap_cli.types import Points
 
@@ -54,6 +55,9 @@ class FaceRecord(BaseModel):
     """Pitch (up is positive), yaw (to the image's right is positive), roll (clockwise)."""
     track: int = Field(ge=0)
     """Faces of one person in consecutive frames share it."""
+    person: int | None = Field(default=None, ge=0)
+    """Of the list of people of its side, 0 is seen most often; None: not known."""
+    origin: Origin = "detected"
     engines: tuple[str, ...]
     """Names and versions of detector and landmarker."""
 

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
 
 from faceswap_cli.errors import MediaError
+from faceswap_cli.imaging import read_image
+from faceswap_cli.media.picture_header import MAX_PIXELS
 from faceswap_cli.media.reader import Frame, FrameTime
 from faceswap_cli.media.span import Span
 from faceswap_cli.types import RgbImage
@@ -101,33 +99,16 @@ def read_picture_frames(
 
 
 def read_picture(path: Path) -> RgbImage:
-    """Decode a picture to upright 8-bit RGB; an alpha channel is dropped.
+    """Decode a picture of the footage to upright 8-bit RGB; see decode_image.
 
     Raises:
-        MediaError: It cannot be read or decoded.
+        MediaError: It cannot be read or decoded, or is too large.
     """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        # UNCHANGED would ignore the EXIF orientation; ANYDEPTH | COLOR drops alpha and turns
-        image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error) as error:
-        raise _undecodable(path, str(error).strip()) from error
-    if image is None:
-        raise _undecodable(path, "0 bytes" if not data.size else "not a picture, or a broken one")
-    return np.asarray(cv2.cvtColor(_to_8_bit(image), cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _to_8_bit(image: Any) -> Any:
-    if image.dtype == np.uint16:
-        return ((image.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if image.dtype != np.uint8:  # floating point TIFF, 0..1
-        return np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
-    return image
-
-
-def _undecodable(path: Path, reason: str) -> MediaError:
-    return MediaError(
-        f"{path.name} cannot be decoded: {reason}",
-        seen_in=path,
-        fix="delete the picture, or save it again as PNG",
-    )
+        return read_image(path)
+    except MediaError as error:
+        raise MediaError(
+            f"{path.name} cannot be decoded: {error.what}",
+            seen_in=path,
+            fix=f"delete the picture, or save it as PNG, up to {MAX_PIXELS // 10**6} megapixels",
+        ) from error

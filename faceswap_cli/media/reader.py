@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from faceswap_cli.errors import MediaError
-from faceswap_cli.media.colour import CONVERSION, HDR_TRANSFERS, ColourTags, resolve_colour
+from faceswap_cli.media.colour import ColourTags, resolve_colour
+from faceswap_cli.media.conversion import Converter, PartBox, warn_of_hdr
 from faceswap_cli.media.decoding import Losses, decode_from, decode_stream
 from faceswap_cli.media.opening import find_video_stream, open_input, unreadable
 from faceswap_cli.media.orientation import Turn, read_turn
@@ -30,10 +29,12 @@ __all__ = [
     "Frame",
     "FrameTime",
     "Losses",
+    "PartBox",
     "Span",
     "VideoInfo",
     "probe_video",
     "read_frames",
+    "read_parts",
     "read_times",
 ]
 
@@ -102,12 +103,21 @@ class Frame:
 
     Args:
         image: (H, W, 3), upright.
+        corner_xy: Where the first pixel of `image` lies in the frame, of which it may be a part.
+        whole_wh: Size of the frame of which it is a part; None: it is the whole.
     """
 
     index: int
     time_s: Fraction
     duration_s: Fraction
     image: RgbImage
+    corner_xy: tuple[int, int] = (0, 0)
+    whole_wh: tuple[int, int] | None = None
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of the whole frame, pixels."""
+        return self.whole_wh or (self.image.shape[1], self.image.shape[0])
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -160,6 +170,7 @@ def read_frames(
     span: Span | None = None,
     wanted: Callable[[int], bool] | None = None,
     losses: Losses | None = None,
+    rough: bool = False,
 ) -> Iterator[Frame]:
     """Yield the frames of a video in the order of presentation.
 
@@ -169,16 +180,46 @@ def read_frames(
         wanted: Is given an index; frames for which it is False are not converted.
         losses: Is told what could not be decoded. Damaged packets are left out, and
             the frame before them lasts longer; a file that breaks off ends early.
+        rough: See Converter: for networks to look at, not for people.
 
     Raises:
         MediaError: The video cannot be read, has no frame in the span, or its pictures
             change in size.
     """
     info = probe_video(path)
-    to_rgb = _converter(info)
+    warn_of_hdr(info.colour, path)
+    converter = Converter(info.colour, info.turn, rough=rough)
     for timed, frame in _frames_in_span(info, span or Span(), losses or Losses()):
         if wanted is None or wanted(timed.index):
-            yield Frame(timed.index, timed.time_s, timed.duration_s, to_rgb(frame))
+            image = converter.whole(frame)
+            yield Frame(timed.index, timed.time_s, timed.duration_s, image)
+
+
+def read_parts(
+    path: Path,
+    where: Callable[[int], PartBox | None],
+    *,
+    span: Span | None = None,
+    losses: Losses | None = None,
+) -> Iterator[Frame]:
+    """Yield parts of the frames of a video; to convert a part takes a part of the time.
+
+    Args:
+        path: The video.
+        where: Is given an index; returns what must be in the part, None to leave it out.
+        span: As of `read_frames`.
+        losses: As of `read_frames`.
+
+    Raises:
+        MediaError: As `read_frames`.
+    """
+    info = probe_video(path)
+    warn_of_hdr(info.colour, path)
+    converter = Converter(info.colour, info.turn)
+    for timed, frame in _frames_in_span(info, span or Span(), losses or Losses()):
+        if (box := where(timed.index)) is not None:
+            image, corner_xy = converter.part(frame, box)
+            yield Frame(timed.index, timed.time_s, timed.duration_s, image, corner_xy, info.size_wh)
 
 
 def read_times(path: Path, span: Span | None = None) -> list[FrameTime]:
@@ -250,27 +291,3 @@ def _report(losses: Losses, info: VideoInfo) -> None:
             losses.missing_s,
             losses.reason or "no error",
         )
-
-
-def _converter(info: VideoInfo) -> Callable[[Any], RgbImage]:
-    """Return the function from an av.VideoFrame to an upright RGB picture.
-
-    The only conversion to RGB of a video: swscale ignores the tags if it is not told them.
-    """
-    reformatter = VideoReformatter()
-    if info.colour.transfer in HDR_TRANSFERS:
-        curve = HDR_TRANSFERS[info.colour.transfer]
-        log.warning("%s is HDR (%s): it is reduced to 8 bit, not tone-mapped", info.path, curve)
-
-    def to_rgb(frame: Any) -> RgbImage:
-        rgb = reformatter.reformat(
-            frame,
-            format="rgb24",
-            src_colorspace=info.colour.sws_matrix,
-            src_color_range=info.colour.range,
-            dst_color_range=2,
-            interpolation=CONVERSION,
-        )
-        return info.turn.apply(np.asarray(rgb.to_ndarray(), np.uint8))
-
-    return to_rgb

@@ -24,9 +24,11 @@ from faceswap_cli.media.reader import (
     Frame,
     FrameTime,
     Losses,
+    PartBox,
     VideoInfo,
     probe_video,
     read_frames,
+    read_parts,
     read_times,
 )
 from faceswap_cli.media.span import Span
@@ -57,8 +59,16 @@ class Source(Protocol):
     def num_frames_hint(self) -> int | None:
         """About how many frames there are in the span, for progress bars."""
 
-    def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
-        """Yield the frames of the span in order; `wanted` is asked by index."""
+    def frames(
+        self, wanted: Callable[[int], bool] | None = None, *, rough: bool = False
+    ) -> Iterator[Frame | BadFrame]:
+        """Yield the frames of the span in order; `wanted` is asked by index.
+
+        Rough frames are for networks to look at: faster, of slightly wrong colours.
+        """
+
+    def parts(self, where: Callable[[int], PartBox | None]) -> Iterator[Frame | BadFrame]:
+        """Yield the parts of frames that hold the boxes that `where` returns for an index."""
 
     def times(self) -> list[FrameTime]:
         """Return when each frame of the span is shown."""
@@ -89,10 +99,19 @@ class VideoSource:
         share = (end_s - span.start_s) / info.duration_s if info.duration_s else Fraction(1)
         return max(0, round(num_frames * share))
 
-    def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
+    def frames(
+        self, wanted: Callable[[int], bool] | None = None, *, rough: bool = False
+    ) -> Iterator[Frame | BadFrame]:
         """Yield the frames; those that do not decode are left out and counted in `losses`."""
         self.losses.clear()
-        yield from read_frames(self.info.path, span=self.span, wanted=wanted, losses=self.losses)
+        yield from read_frames(
+            self.info.path, span=self.span, wanted=wanted, losses=self.losses, rough=rough
+        )
+
+    def parts(self, where: Callable[[int], PartBox | None]) -> Iterator[Frame | BadFrame]:
+        """Yield parts of the frames."""
+        self.losses.clear()
+        yield from read_parts(self.info.path, where, span=self.span, losses=self.losses)
 
     def times(self) -> list[FrameTime]:
         """Return when each frame is shown; decodes the span."""
@@ -125,7 +144,13 @@ class PictureSource:
         """The exact number."""
         return len(self.times())
 
-    def frames(self, wanted: Callable[[int], bool] | None = None) -> Iterator[Frame | BadFrame]:
+    def parts(self, where: Callable[[int], PartBox | None]) -> Iterator[Frame | BadFrame]:
+        """Yield the pictures, whole: they are decoded whole."""
+        yield from self.frames(lambda index: where(index) is not None)
+
+    def frames(
+        self, wanted: Callable[[int], bool] | None = None, *, rough: bool = False
+    ) -> Iterator[Frame | BadFrame]:
         """Yield the pictures, or a BadFrame for each that does not decode."""
         rate = self.info.average_rate
         return read_picture_frames(self.paths, span=self.span, wanted=wanted, rate=rate)
@@ -151,6 +176,18 @@ def open_side(workspace: Workspace, side: Side, inputs: InputConfig) -> Source:
     text = inputs.src_span if side == "src" else inputs.dst_span
     span = Span.parse(text) if text else None
     return open_source(workspace.source(side), span, rate=inputs.rate)
+
+
+def open_clips(workspace: Workspace, side: Side, inputs: InputConfig) -> list[tuple[str, Source]]:
+    """Return all footage of a side by name: open_side's, called "", and further videos, whole.
+
+    Raises:
+        MediaError: As open_source.
+    """
+    clips = [("", open_side(workspace, side, inputs))]
+    for path in workspace.more_videos(side):
+        clips.append((path.stem.removeprefix(f"data_{side}_"), open_source(path)))
+    return clips
 
 
 def open_source(path: Path, span: Span | None = None, *, rate: Fraction = PICTURE_RATE) -> Source:

@@ -52,3 +52,20 @@ def _seconds(text: str) -> Fraction:
     if not text.replace(".", "", 1).isdecimal():  # Fraction would also take 1/3, 1e9 and 1_0
         raise ValueError
     return Fraction(text)
+
+
+@dataclass(frozen=True)
+class FrameRanges:
+    """Some frames of a clip, by their numbers."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    """First and last, both included."""
+
+    @classmethod
+    def parse(cls, text: str) -> "FrameRanges":
+        """Read `120-260,300`; empty text is no frame."""
+        parts = [part.partition("-") for part in text.split(",") if part]
+        return cls(tuple((int(first), int(last or first)) for first, _, last in parts))
+
+    def __contains__(self, frame: object) -> bool:
+        return isinstance(frame, int) and any(first <= frame <= last for first, last in self.ranges)

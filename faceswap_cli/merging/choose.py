@@ -1,49 +1,81 @@
 """Which faces of the footage are replaced."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from faceswap_cli.errors import WorkspaceError
+import numpy as np
+
+from faceswap_cli.errors import MediaError, WorkspaceError
+from faceswap_cli.faces.faceset import Faceset
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.media.reader import Frame
 from faceswap_cli.media.source import Source
+from faceswap_cli.types import Points, RgbImage
 
 NUM_LISTED = 20
 
 
-def choose_faces(records: Iterable[FaceRecord], face: str) -> dict[int, list[FaceRecord]]:
+def choose_faces(
+    records: Iterable[FaceRecord],
+    face: str,
+    *,
+    excluded: Container[int] = (),
+    other_clips: Container[str] = (),
+) -> dict[int, list[FaceRecord]]:
     """Return the faces to replace, by frame index; frames without one are absent.
 
     Args:
         records: All faces of the footage; if two are equally large, the first one counts.
-        face: "largest": one in each frame; "all"; or "track N": those of one person.
+        face: "largest": one in each frame; "all"; "person N" of the list of people; "track N".
+        excluded: Frames in which no face is replaced.
+        other_clips: Names of further videos of dst, whose faces serve for training only.
 
     Raises:
-        WorkspaceError: There is no such track; names those there are.
+        WorkspaceError: There is no such person or track; names those there are.
     """
-    known = list(records)
+    known = [record for record in records if record.source_name not in other_clips]
     if face.startswith("track "):
-        track = int(face.removeprefix("track "))
-        _check_track(known, track)
-        known = [record for record in known if record.track == track]
+        known = _of("track", int(face.removeprefix("track ")), known)
+    elif face.startswith("person "):
+        known = _of("person", int(face.removeprefix("person ")), known)
     by_frame: defaultdict[int, list[FaceRecord]] = defaultdict(list)
     for record in known:
-        by_frame[record.frame_index].append(record)
+        if record.frame_index not in excluded:
+            by_frame[record.frame_index].append(record)
     if face == "all":
         return dict(by_frame)
     return {index: [max(found, key=lambda r: r.area)] for index, found in by_frame.items()}
 
 
-def _check_track(records: list[FaceRecord], track: int) -> None:
-    frames = Counter(record.track for record in records)
-    if track in frames:
-        return
-    listed = [
-        f"track {number} ({count} frames)" for number, count in frames.most_common(NUM_LISTED)
-    ]
+def first_face(faceset: Faceset, chosen: dict[int, list[FaceRecord]]) -> tuple[RgbImage, Points]:
+    """Return picture and landmarks, in its pixels, of the first face that decodes.
+
+    It is taken from the aligned pictures, so that it is the same whatever is done already.
+    """
+    ids = {id(record) for records in chosen.values() for record in records}
+    faces = [face for face in faceset.faces if id(face.record) in ids]
+    for face in sorted(faces, key=lambda face: face.record.frame_index):
+        try:
+            return face.image(), np.array(face.record.landmarks_crop, np.float64)
+        except MediaError as error:
+            faceset.skipped[face.path.name] = error.what
+    raise WorkspaceError(
+        f"none of the {len(faces)} chosen faces of dst can be decoded",
+        seen_in=faceset.faces[0].path.parent,
+        fix="faceswap-cli extract --side dst --redo",
+    )
+
+
+def _of(kind: str, number: int, records: list[FaceRecord]) -> list[FaceRecord]:
+    """Return the faces of one track or person, or raise WorkspaceError."""
+    numbers = [record.track if kind == "track" else record.person for record in records]
+    frames = Counter(found for found in numbers if found is not None)
+    if number in frames:
+        return [r for r, found in zip(records, numbers, strict=True) if found == number]
+    listed = [f"{kind} {found} ({count} frames)" for found, count in frames.most_common(NUM_LISTED)]
     more = f" and {len(frames) - NUM_LISTED} more" if len(frames) > NUM_LISTED else ""
     raise WorkspaceError(
-        f"no face belongs to track {track}; there are {', '.join(listed)}{more}",
+        f"no face belongs to {kind} {number}; there are {', '.join(listed) or 'none'}{more}",
         fix="take one of these for --face, or 'largest', or 'all'",
     )
 

@@ -13,7 +13,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from faceswap_cli.geometry import Similarity, warp
+from faceswap_cli.faces.record import FaceRecord
+from faceswap_cli.geometry import Similarity, resizing, warp
 from faceswap_cli.imaging import to_float, to_uint8
 from faceswap_cli.masks import erode, feather, hull_mask, raise_brows
 from faceswap_cli.types import FloatImage, GreyImage, Points, RgbImage
@@ -40,6 +41,15 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Where a face of the footage is really seen: not where a hand is in front of it."""
+
+    mask: FloatImage
+    """(H, W), 0..1."""
+    mask_from_frame: Similarity
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A face that a model has drawn, and where it belongs."""
 
@@ -53,6 +63,8 @@ class Drawn:
     """To the pixels of `face`."""
     face_px: float
     """Side of the mean face's unit square, frame pixels."""
+    shown: Shown | None = None
+    """None: all of it is."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +162,26 @@ def face_mask(drawn: Drawn, box: Box, look: Look) -> FloatImage:
     if look.mask != "hull" and drawn.mask is not None:
         mask = mask * _warped(drawn.mask, drawn, box, border=0.0).clip(0.0, 1.0)
     mask = mask * crop_fade(drawn, box, fade_px=0.0)
+    shown = _shown_in(drawn, box)
     mask = feather(
-        erode(mask, amount_px=look.erode * percent_px), width_px=look.feather * percent_px
+        erode(mask * shown, amount_px=look.erode * percent_px), width_px=look.feather * percent_px
     )
+    mask = mask * shown  # a soft edge towards the face; none that lies on the hand
     return np.asarray(mask * crop_fade(drawn, box, fade_px=look.feather * percent_px), np.float32)
+
+
+def _shown_in(drawn: Drawn, box: Box) -> FloatImage:
+    """Return where the face is seen, (height, width) of the box, 0..1."""
+    if drawn.shown is None:
+        return np.ones(box.size_wh[::-1], np.float32)
+    box_from_mask = box.box_from_frame.after(drawn.shown.mask_from_frame.inverse())
+    seen = warp(drawn.shown.mask, box_from_mask, size_wh=box.size_wh)
+    return np.asarray(seen.clip(0.0, 1.0), np.float32)
+
+
+def mask_from_frame(record: FaceRecord, mask: GreyImage) -> Similarity:
+    """Return the transform to the pixels of a mask of an aligned picture, of whatever size."""
+    return resizing(len(mask) / record.size_px).after(record.crop)
 
 
 def crop_fade(drawn: Drawn, box: Box, *, fade_px: float) -> FloatImage:

@@ -19,7 +19,7 @@ from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, resizing, warp
 from faceswap_cli.imaging import to_float
 from faceswap_cli.masks import hull_mask
-from faceswap_cli.merging.compose import Drawn, MaskName
+from faceswap_cli.merging.compose import Drawn, MaskName, Shown
 from faceswap_cli.merging.regions import colour_region
 from faceswap_cli.models import AMP, Faces, Model, Painter
 from faceswap_cli.types import FloatImage, Points, RgbImage
@@ -42,6 +42,8 @@ class Cut:
     crop_from_frame: Similarity
     face_px: float
     """Side of the mean face's unit square, frame pixels."""
+    shown: Shown | None = None
+    """See Drawn."""
 
 
 def cut_face(frame: RgbImage, landmarks: Points, *, face_type: str, size_px: int) -> Cut:
@@ -192,4 +194,5 @@ def _at_size(image_BCHW: Tensor, like_BCHW: Tensor) -> Tensor:
 
 def _place(cut: Cut, face: FloatImage, mask: FloatImage | None) -> Drawn:
     enlarged = resizing(len(face) / len(cut.image))
-    return Drawn(face, mask, cut.landmarks, enlarged.after(cut.crop_from_frame), cut.face_px)
+    crop_from_frame = enlarged.after(cut.crop_from_frame)
+    return Drawn(face, mask, cut.landmarks, crop_from_frame, cut.face_px, cut.shown)

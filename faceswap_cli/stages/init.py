@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ def run_init(
     dst: Path,
     src_span: str | None = None,
     dst_span: str | None = None,
+    more_src: Sequence[Path] = (),
+    more_dst: Sequence[Path] = (),
     copy: bool = False,
 ) -> StageReport:
     """Make a workspace, or complete one; the same call again changes nothing.
@@ -38,6 +40,8 @@ def run_init(
         dst: Video or folder of pictures: the footage that receives it.
         src_span: Part of src, seconds: "2.5-9", "10-" or "-9"; None leaves config.toml.
         dst_span: The same of dst.
+        more_src: Further videos of the same person, for training.
+        more_dst: Further videos of dst, for training; only the first one is merged.
         copy: Copy the footage; else it is linked, or copied where there are no links.
 
     Raises:
@@ -54,6 +58,7 @@ def run_init(
         span = Span.parse(wanted.get(f"{side}_span", "0-"))
         report.facts[side] = _described(_open_input(inputs[side], span))
     links = [link for side in SIDES for link in _plan(workspace, side, inputs[side])]
+    links += _plan_more(workspace, "src", more_src) + _plan_more(workspace, "dst", more_dst)
     _check_spans(workspace.config, wanted)
     copy_template(workspace.root)
     _set_spans(workspace.config, wanted)
@@ -146,6 +151,31 @@ def _plan(workspace: Workspace, side: Side, origin: Path) -> list[_Link]:
             seen_in=min(foreign).parent,
             fix="name another folder for this swap, or move that footage away",
         )
+    return links
+
+
+def _plan_more(workspace: Workspace, side: Side, origins: Sequence[Path]) -> list[_Link]:
+    """Return what to link of further videos, data_SIDE_2.* ..., or raise an error."""
+    links = []
+    for number, origin in enumerate(origins, start=2):
+        path = origin.expanduser().resolve()
+        _open_input(path, Span())
+        if path.is_dir():
+            raise ConfigError(
+                f"further footage of {side} must be videos, {path.name} is a folder",
+                seen_in=path,
+                fix=f"put all pictures into the one folder that --{side} names",
+            )
+        suffix = path.suffix.lower() if path.suffix.lower() in VIDEO_SUFFIXES else ".mp4"
+        target = workspace.root / f"data_{side}_{number}{suffix}"
+        link = _Link(path, target)
+        if target.exists() and not link.is_there():
+            raise WorkspaceError(
+                f"the workspace has other footage of {side}: {target.name}",
+                seen_in=workspace.root,
+                fix="move it away, or name another folder for this swap",
+            )
+        links.append(link)
     return links
 
 

@@ -4,26 +4,27 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-
-import numpy as np
 
 from faceswap_cli.config import InputConfig, MergeConfig
 from faceswap_cli.device import Device, choose_device
 from faceswap_cli.errors import GeometryError, MediaError, WorkspaceError
 from faceswap_cli.faces.faceset import Faceset, open_faceset
 from faceswap_cli.faces.record import FaceRecord
+from faceswap_cli.faces.store import find_aligned
 from faceswap_cli.files import Manifest, fingerprint, only_one, sweep_partials, write_atomic
 from faceswap_cli.imaging import encode_image
 from faceswap_cli.media.pictures import BadFrame
 from faceswap_cli.media.reader import Frame
 from faceswap_cli.media.source import Source, open_side
-from faceswap_cli.merging.choose import check_origin, check_time, choose_faces
+from faceswap_cli.media.span import FrameRanges
+from faceswap_cli.merging.choose import check_origin, check_time, choose_faces, first_face
 from faceswap_cli.merging.compose import Drawn, Look, paste_faces
 from faceswap_cli.merging.draw import Artist, Cut, cut_face, instruct, shared_cores, to_faces
 from faceswap_cli.merging.likeness import measure_range
+from faceswap_cli.merging.shown import FaceMasks
 from faceswap_cli.progress import Stopwatch, progress
 from faceswap_cli.training.checkpoint import Trained, open_trained
 from faceswap_cli.types import Points, RgbImage
@@ -64,7 +65,12 @@ def run_merge(
         sweep_partials(workspace.stages, workspace.merged, workspace.merged_masks)
         source = open_side(workspace, "dst", inputs)
         faceset = _open_faces(workspace)
-        chosen = choose_faces((face.record for face in faceset.faces), section.face)
+        chosen = choose_faces(
+            (face.record for face in faceset.faces),
+            section.face,
+            excluded=FrameRanges.parse(inputs.dst_exclude),
+            other_clips={path.name for path in workspace.more_videos("dst")},
+        )
         check_origin(chosen, source, workspace.aligned("dst"))
         device = choose_device(section.device)
         trained = _open_model(workspace, section, device, faceset)
@@ -76,9 +82,10 @@ def run_merge(
             command=f"faceswap-cli merge {workspace.root}",
             redo=redo,
         )
-        merge = _Merge(workspace, section, source, chosen, manifest)
+        masks = FaceMasks(faceset, respected=section.respect_masks)
+        merge = _Merge(workspace, section, source, chosen, manifest, masks)
         with shared_cores(device):
-            merge.run(_artist(trained, device, section, first=_first_face(faceset, chosen)))
+            merge.run(_artist(trained, device, section, first=first_face(faceset, chosen)))
         report = merge.report
         report.facts |= {"model": f"iteration {trained.iteration}"}
         report.facts |= {"device": str(device), "folder": str(workspace.merged)}
@@ -89,7 +96,7 @@ def run_merge(
 
 def _open_faces(workspace: Workspace) -> Faceset:
     """Return the aligned faces of dst, or raise WorkspaceError if there is not one."""
-    folder = workspace.aligned("dst")
+    folder = find_aligned(workspace, "dst")
     faceset = open_faceset(folder)
     if not faceset.faces:
         skipped = f", and {len(faceset.skipped)} pictures that are none" if faceset.skipped else ""
@@ -110,7 +117,7 @@ def _open_model(
     if section.likeness > 0.0:
         trained.model.likeness = measure_range(
             trained.model,
-            {"src": open_faceset(workspace.aligned("src")).faces, "dst": dst.faces},
+            {"src": open_faceset(find_aligned(workspace, "src")).faces, "dst": dst.faces},
             face_type=trained.face_type,
             strength=section.likeness,
             place=device.place,
@@ -133,25 +140,6 @@ def _artist(
     )
 
 
-def _first_face(faceset: Faceset, chosen: dict[int, list[FaceRecord]]) -> tuple[RgbImage, Points]:
-    """Return picture and landmarks, in its pixels, of the first face that decodes.
-
-    It is taken from the aligned pictures, so that it is the same whatever is done already.
-    """
-    ids = {id(record) for records in chosen.values() for record in records}
-    faces = [face for face in faceset.faces if id(face.record) in ids]
-    for face in sorted(faces, key=lambda face: face.record.frame_index):
-        try:
-            return face.image(), np.array(face.record.landmarks_crop, np.float64)
-        except MediaError as error:
-            faceset.skipped[face.path.name] = error.what
-    raise WorkspaceError(
-        f"none of the {len(faces)} chosen faces of dst can be decoded",
-        seen_in=faceset.faces[0].path.parent,
-        fix="faceswap-cli extract --side dst --redo",
-    )
-
-
 @dataclass
 class _Merge:
     """One run: what goes through it, and what it has counted."""
@@ -161,6 +149,7 @@ class _Merge:
     source: Source
     chosen: dict[int, list[FaceRecord]]
     manifest: Manifest
+    masks: FaceMasks
     report: StageReport = field(default_factory=lambda: StageReport("merge"))
     watch: Stopwatch = field(default_factory=Stopwatch)
     num_swapped: int = 0
@@ -240,8 +229,11 @@ class _Merge:
             check_time(record, frame, self.source, self.workspace.aligned("dst"))
         try:
             with self.watch.timing("cut"):
-                return [artist.cut(frame.image, record.landmarks) for record in records]
-        except GeometryError as error:
+                return [
+                    replace(artist.cut(frame.image, r.landmarks), shown=self.masks.read(r))
+                    for r in records
+                ]
+        except (GeometryError, MediaError) as error:
             self.report.failed[self.source.frame_name(frame.index)] = (
                 f"{error.what}: delete this face among the aligned ones, or extract again"
             )
@@ -288,7 +280,9 @@ class _Merge:
 
     def _key(self, index: int) -> str:
         """Return what changes when the faces that are painted into a frame change."""
-        return fingerprint(faces=[record.landmarks_frame for record in self.chosen.get(index, [])])
+        records = self.chosen.get(index, [])
+        masks = [self.masks.version(record) for record in records]
+        return fingerprint(faces=[record.landmarks_frame for record in records], masks=masks)
 
     @property
     def _look(self) -> Look:

@@ -1,7 +1,7 @@
 """What a training would be like: its size, its memory, its speed. Nothing is written."""
 
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import torch
@@ -9,13 +9,13 @@ import torch
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device, choose_device, keep_freed_memory
 from faceswap_cli.errors import FaceswapError
-from faceswap_cli.faces.faceset import picture_paths
+from faceswap_cli.faces.store import find_aligned, open_files
 from faceswap_cli.progress import progress
 from faceswap_cli.training.batch_size import with_batch_size
 from faceswap_cli.training.checkpoint import TrainState
 from faceswap_cli.training.clock import Clock
 from faceswap_cli.training.cost import describe, estimate_cost
-from faceswap_cli.training.cutting import Layout, cut_face
+from faceswap_cli.training.cutting import Layout, cut_named
 from faceswap_cli.training.data import MIN_FACES, FaceStore, HeldFaces, Sampler
 from faceswap_cli.training.step import Stepper
 from faceswap_cli.types import SIDES, Side
@@ -122,14 +122,12 @@ def _some_faces(
     workspace: Workspace, side: Side, section: TrainConfig, device: Device, found: Rehearsal
 ) -> FaceStore:
     layout, rows = Layout.of(section.resolution), list[bytes]()
-    pictures = list(picture_paths(workspace.aligned(side)))
-    found.faces[side] = len(pictures)
-    for picture in islice(pictures, FACES):
-        try:
-            mask = workspace.edited_masks(side) / f"{picture.stem}.png"
-            rows.append(cut_face(picture, mask, section)[0])
-        except FaceswapError:
-            continue  # the training will name it; here any face will do
+    with closing(open_files(find_aligned(workspace, side), workspace.edited_masks(side))) as files:
+        names = files.names()
+        found.faces[side] = len(names)
+        for name in names[:FACES]:
+            with suppress(FaceswapError):  # the training will name it; here any face will do
+                rows.append(cut_named(files, name, section)[0])
     if len(rows) < MIN_FACES:
         found.faces[side] = 0
         rows = [bytes(layout.row_bytes)] * FACES

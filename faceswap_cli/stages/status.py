@@ -1,7 +1,9 @@
 """What a workspace holds, what is missing, and what to run next. Reads headers only."""
 
+import json
 import re
 import tomllib
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,14 @@ from typing import Any
 from faceswap_cli.config import Config
 from faceswap_cli.errors import FaceswapError
 from faceswap_cli.faces.metadata import read_comment
+from faceswap_cli.faces.store import FaceFiles, find_aligned, open_files
 from faceswap_cli.files import read_manifest
 from faceswap_cli.media.source import open_side
 from faceswap_cli.settings import load_config
 from faceswap_cli.types import SIDES, Side
-from faceswap_cli.workspace import PICTURE_SUFFIXES, Workspace
+from faceswap_cli.workspace import Workspace
 
+NUM_LISTED = 8
 CONTAINERS = ("mp4", "mkv", "mov")
 _CHECKPOINT = re.compile(r"iter_(\d+)\.safetensors")
 _HEADER_BYTES = 256 * 1024  # holds a record with its mesh many times over
@@ -37,6 +41,8 @@ class SideStatus:
     faces: int = 0
     skipped: int = 0
     """Pictures among the aligned ones that cannot be used."""
+    people: list[dict[str, Any]] = field(default_factory=list)
+    """As people.json has them, most often seen first."""
     problem: str = ""
 
 
@@ -101,8 +107,9 @@ def read_status(workspace: Workspace, *, shown_as: Path | None = None) -> Status
 
 def _read_side(workspace: Workspace, side: Side, config: Config) -> SideStatus:
     found = SideStatus(span=str(getattr(config.input, f"{side}_span")))
-    found.faces, found.skipped = _count_faces(workspace.aligned(side))
+    found.faces, found.skipped = _count_faces(find_aligned(workspace, side))
     found.extracted_frames = len(read_manifest(workspace.manifest(f"extract-{side}"))[1])
+    found.people = _read_people(workspace.people(side) / "people.json")
     try:
         source = open_side(workspace, side, config.input)
     except FaceswapError as error:
@@ -116,23 +123,28 @@ def _read_side(workspace: Workspace, side: Side, config: Config) -> SideStatus:
     return found
 
 
-def _count_faces(folder: Path) -> tuple[int, int]:
+def _read_people(path: Path) -> list[dict[str, Any]]:
+    try:
+        people = json.loads(path.read_text("utf-8"))["people"]
+        return [{"person": int(p["person"]), "faces": int(p["faces"])} for p in people]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
+def _count_faces(place: Path) -> tuple[int, int]:
     """Return how many pictures describe themselves, and how many do not."""
-    if not folder.is_dir():
-        return 0, 0
-    seen = [
-        _describes_itself(path)
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-    ]
+    try:
+        with closing(open_files(place)) as files:
+            seen = [_describes_itself(files, name) for name in files.names()]
+    except FaceswapError:  # a pack that cannot be opened
+        return 0, 1
     return sum(seen), len(seen) - sum(seen)
 
 
-def _describes_itself(path: Path) -> bool:
+def _describes_itself(files: FaceFiles, name: str) -> bool:
     try:
-        with path.open("rb") as file:
-            text = read_comment(file.read(_HEADER_BYTES))
-    except (OSError, FaceswapError):
+        text = read_comment(files.head(name, _HEADER_BYTES))
+    except FaceswapError:
         return False
     return text is not None and '"schema_version"' in text
 
@@ -200,4 +212,9 @@ def _side_lines(name: str, side: SideStatus) -> list[str]:
     else:
         footage = f"none: {side.problem}"
     skipped = f", {side.skipped} pictures that cannot be used" if side.skipped else ""
-    return [f"{name}: {footage}", f"{name} faces: {side.faces}{skipped}"]
+    lines = [f"{name}: {footage}", f"{name} faces: {side.faces}{skipped}"]
+    people = [f"{person['person']} ({person['faces']} faces)" for person in side.people]
+    if people:
+        more = f" and {len(people) - NUM_LISTED} more" if len(people) > NUM_LISTED else ""
+        lines.append(f"{name} people: {', '.join(people[:NUM_LISTED])}{more}")
+    return lines

@@ -2,7 +2,7 @@
 
 The index is written after the rows it names are on the disk, so that a kill at any moment leaves
 a cache that is whole, if shorter. Which faces there are is asked of the folder of aligned
-pictures at every start: what was deleted there is not in the cache any more.
+pictures, or of the pack, at every start: what was deleted there is not in the cache any more.
 
 Rows are read by position into memory of ours. A mapped file would count every face ever seen as
 memory of the process, and a file cut short by somebody else would kill it (SIGBUS).
@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -25,9 +25,9 @@ from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.errors import FaceswapError, WorkspaceError
-from faceswap_cli.faces.faceset import picture_paths
+from faceswap_cli.faces.store import FaceFiles, open_files
 from faceswap_cli.files import explain_write_error, fingerprint, write_atomic
-from faceswap_cli.training.cutting import Layout, cut_face
+from faceswap_cli.training.cutting import Layout, cut_named
 from faceswap_cli.types import Side
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ _log = logging.getLogger(__name__)
 
 
 class Stamp(NamedTuple):
-    """What changes when a picture or its edited mask does: sizes in bytes, times in ns."""
+    """What changes when a picture or its edited mask does: sizes in bytes, times in ns.
+
+    Of what lies in a pack it is the CRC instead of the time.
+    """
 
     size: int
     mtime_ns: int
@@ -119,7 +122,9 @@ class Cache:
     folder: Path
     side: Side
     pictures: Path
+    """A folder, or a pack."""
     masks: Path
+    """Folder of edited masks; they go before those in a pack."""
     config: TrainConfig
 
     @property
@@ -183,16 +188,22 @@ class Cache:
 
 
 def refresh(cache: Cache, bar: "tqdm[NoReturn] | None" = None) -> None:
-    """Bring a cache up to date with the folder of aligned pictures.
+    """Bring a cache up to date with the aligned pictures.
 
     Args:
         cache: Of a side; is made if it is missing, damaged or of other settings.
         bar: Moves with every face that is decoded.
 
     Raises:
-        WorkspaceError: The disk is full or read-only: says what is needed.
+        WorkspaceError: The disk is full or read-only: says what is needed. Or there is a pack
+            that cannot be opened.
     """
-    wanted = _stamps(cache.pictures, cache.masks)
+    with closing(open_files(cache.pictures, cache.masks)) as files:
+        _refresh(cache, files, bar)
+
+
+def _refresh(cache: Cache, files: FaceFiles, bar: "tqdm[NoReturn] | None") -> None:
+    wanted = _stamps(files)
     known = cache.read_index()
     kept = {name: entry for name, entry in known.items() if wanted.get(name) == entry.stamp}
     missing = sorted(wanted.keys() - kept.keys())
@@ -207,13 +218,14 @@ def refresh(cache: Cache, bar: "tqdm[NoReturn] | None" = None) -> None:
     try:
         if bar is not None:
             bar.reset(total=len(missing))
-        _append(cache, kept, wanted, missing, bar)
+        _append(cache, files, kept, wanted, missing, bar)
     except OSError as error:
         raise explain_write_error(error, cache.rows) from error
 
 
 def _append(
     cache: Cache,
+    files: FaceFiles,
     entries: dict[str, Entry],
     wanted: dict[str, Stamp],
     names: list[str],
@@ -227,9 +239,8 @@ def _append(
             at_once = max(1, min(FLUSH_EVERY, MAX_WAITING_BYTES // size))
             for start in range(0, len(names), at_once):
                 chunk = names[start : start + at_once]
-                for name, made in zip(
-                    chunk, pool.map(lambda n: _cut(cache, n), chunk), strict=True
-                ):
+                rows = pool.map(lambda name: _cut(files, name, cache.config), chunk)
+                for name, made in zip(chunk, rows, strict=True):
                     if bar is not None:
                         bar.update()
                     if isinstance(made, str):
@@ -244,15 +255,12 @@ def _append(
         os.close(file)
 
 
-def _cut(cache: Cache, name: str) -> tuple[bytes, float] | str:
+def _cut(files: FaceFiles, name: str, config: TrainConfig) -> tuple[bytes, float] | str:
     """Return the row and the yaw of a picture, or why it cannot be used."""
-    picture = cache.pictures / name
     try:
-        return cut_face(picture, cache.masks / f"{picture.stem}.png", cache.config)
+        return cut_named(files, name, config)
     except FaceswapError as error:
         return error.what
-    except OSError as error:
-        return error.strerror or "cannot be read"
 
 
 def _write(file: int, data: bytes, at: int) -> None:
@@ -281,19 +289,10 @@ def _check_space(cache: Cache, new: int, used: set[int]) -> None:
         )
 
 
-def _stamps(pictures: Path, masks: Path) -> dict[str, Stamp]:
+def _stamps(files: FaceFiles) -> dict[str, Stamp]:
     """Return the pictures that there are now, by name."""
-    edited = {}
-    if masks.is_dir():
-        with os.scandir(masks) as entries:
-            edited = {e.name: e.stat() for e in entries if e.name.endswith(".png") and e.is_file()}
-    found = {}
-    for path in picture_paths(pictures):
-        mask, stamp = edited.get(f"{path.stem}.png"), Stamp(-1, -1)
-        with suppress(OSError):  # a link to nothing; reading it will tell
-            about = path.stat()
-            stamp = Stamp(about.st_size, about.st_mtime_ns)
-        if mask is not None:
-            stamp = stamp._replace(mask_size=mask.st_size, mask_mtime_ns=mask.st_mtime_ns)
-        found[path.name] = stamp
-    return found
+    masks = files.mask_versions()
+    return {
+        name: Stamp(*version, *masks.get(Path(name).stem, ()))
+        for name, version in files.versions().items()
+    }

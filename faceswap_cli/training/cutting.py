@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faceswap_cli.config import TrainConfig
-from faceswap_cli.errors import WorkspaceError
-from faceswap_cli.faces.faceset import AlignedFace, read_record
+from faceswap_cli.errors import MediaError, WorkspaceError
+from faceswap_cli.faces.faceset import AlignedFace, read_face, read_mask, read_record
+from faceswap_cli.faces.store import FaceFiles
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, resizing, warp
 from faceswap_cli.imaging import read_grey
 from faceswap_cli.masks import eyes_mouth_mask, hull_mask
 from faceswap_cli.training.augment import COVER
+from faceswap_cli.types import GreyImage
 
 DETAIL = 1.25
 """Pixels of a canvas per pixel of a view: what the resampling of a view costs in sharpness."""
@@ -94,7 +96,18 @@ def cut_face(picture: Path, edited_mask: Path, config: TrainConfig) -> tuple[byt
     Raises:
         FaceswapError: The picture, its record or its mask cannot be used.
     """
-    face = AlignedFace(picture, read_record(picture))
+    edited = read_grey(edited_mask) if edited_mask.exists() else None
+    return _cut(AlignedFace(picture, read_record(picture)), edited, config)
+
+
+def cut_named(files: FaceFiles, name: str, config: TrainConfig) -> tuple[bytes, float]:
+    """Read a picture of a folder or a pack, with its mask, and pack it; as cut_face."""
+    return _cut(read_face(files, name), read_mask(files, name), config)
+
+
+def _cut(
+    face: AlignedFace, edited_mask: GreyImage | None, config: TrainConfig
+) -> tuple[bytes, float]:
     _check_face_type(face, config.face_type)
     layout = Layout.of(config.resolution)
     side, half = layout.side, layout.side // 2
@@ -103,9 +116,9 @@ def cut_face(picture: Path, edited_mask: Path, config: TrainConfig) -> tuple[byt
     image = warp(face.image(), canvas_from_picture, size_wh=(side, side))
     landmarks = canvas_from.apply(face.record.landmarks)
     smaller = resizing(0.5)
-    if edited_mask.exists():
-        half_from_picture = smaller.after(canvas_from_picture)
-        mask = warp(read_grey(edited_mask), half_from_picture, size_wh=(half, half), border=0.0)
+    if edited_mask is not None:
+        half_from_mask = smaller.after(canvas_from_picture).after(_picture_from(edited_mask, face))
+        mask = warp(edited_mask, half_from_mask, size_wh=(half, half), border=0.0)
     else:
         unit_px = half / COVER / FACE_TYPES[config.face_type].side
         jaw_px = config.jaw / 100.0 * unit_px
@@ -113,6 +126,18 @@ def cut_face(picture: Path, edited_mask: Path, config: TrainConfig) -> tuple[byt
     parts = eyes_mouth_mask(smaller.apply(landmarks), (half, half))
     normal = ((landmarks + 0.5) * (2.0 / side) - 1.0).astype(np.float32)
     return layout.pack(image, np.stack([mask, parts]), normal), face.record.pose_deg[1]
+
+
+def _picture_from(mask: GreyImage, face: AlignedFace) -> Similarity:
+    """Return the transform of a mask, which may have been saved at another size."""
+    height, width = mask.shape
+    if width != height:
+        raise MediaError(
+            f"its mask has {width}x{height} pixels, the picture {face.record.size_px} each way",
+            seen_in=face.path,
+            fix="make the mask square and of the size of the picture, or delete it",
+        )
+    return resizing(face.record.size_px / width)
 
 
 def _check_face_type(face: AlignedFace, wanted: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.faces.store import find_aligned
 from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import Workspace
 
@@ -48,7 +49,7 @@ class Places:
     """Folder of checkpoints, log and previews."""
     cache: Path
     pictures: dict[Side, Path]
-    """Folders of aligned pictures; of a pretraining the same for both sides."""
+    """Folders or packs of aligned pictures; of a pretraining the same for both sides."""
     masks: dict[Side, Path]
     """Folders of masks that a person may have edited."""
 
@@ -63,7 +64,7 @@ def find_places(workspace: Workspace, config: TrainConfig) -> Places:
         return Places(
             workspace.model,
             workspace.cache,
-            {side: workspace.aligned(side) for side in SIDES},
+            {side: find_aligned(workspace, side) for side in SIDES},
             {side: workspace.edited_masks(side) for side in SIDES},
         )
     pictures = find_given(config.pretrain, workspace.root, flag="--pretrain")

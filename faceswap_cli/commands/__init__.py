@@ -1,0 +1,1 @@
+"""Commands beside the four stages, by what they are about."""

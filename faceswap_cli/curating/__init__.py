@@ -1,0 +1,1 @@
+"""Looking through a faceset: measures, orders, gaps, landmarks edited elsewhere."""

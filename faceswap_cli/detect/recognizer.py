@@ -1,0 +1,164 @@
+"""Face recognition networks of the user's own, as ONNX files, run by onnxruntime."""
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from faceswap_cli.detect import Landmarks
+from faceswap_cli.detect.appearance import UNKNOWN, Appearance, cut_aligned, unit
+from faceswap_cli.errors import ConfigError, GeometryError
+from faceswap_cli.geometry import estimate_similarity, resizing
+from faceswap_cli.types import Points, RgbImage
+
+# Where eyes, tip of the nose and corners of the mouth lie in a crop of 112 pixels. From
+# InsightFace, python-package/insightface/utils/face_align.py (MIT): the published reference of
+# ArcFace, to which networks of this field are trained.
+TEMPLATE_PX: Final = 112
+TEMPLATE: Final[Points] = np.array(
+    [
+        *([38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366]),
+        *([41.5493, 92.3655], [70.7299, 92.2041]),
+    ]
+)
+GREY: Final = np.float32(127.5)
+"""Pixels are taken from -1 to 1, as ArcFace does. A network that was made for ImageNet's mean and
+deviation, nearly the same range, hardly notices: measured on one, the distances stay."""
+MAX_FILE_BYTES: Final = 2**30
+MAX_BATCH: Final = 16
+OPTION: Final = "--recognizer"
+_CUDA: Final = "CUDAExecutionProvider"
+WANTED: Final = "one input of 1x3xSxS, RGB, and one output of 1xD"
+
+
+class Recognizer:
+    """Describes faces by such a network."""
+
+    alike = 0.45
+    """Of mean appearances, which are steadier than single ones, of which 0.3 is usual."""
+
+    def __init__(self, session: Any, name: str) -> None:
+        self.name = name
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        batch, _, _, side = session.get_inputs()[0].shape
+        self._side_px = side if isinstance(side, int) else TEMPLATE_PX
+        self._batch = batch if isinstance(batch, int) else MAX_BATCH
+        self._template = resizing(self._side_px / TEMPLATE_PX).apply(TEMPLATE)
+
+    @classmethod
+    def open(cls, path: Path, *, device: str) -> "Recognizer":
+        """Load a network.
+
+        Args:
+            path: An ONNX file with one input, (1, 3, S, S), and one output, (1, D).
+            device: A torch device; CUDA where onnxruntime has it too, else the CPU.
+
+        Raises:
+            ConfigError: The file is missing, too large, no ONNX, or another kind of network;
+                or onnxruntime is missing.
+        """
+        data = _read(path)
+        runtime = _runtime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # its warnings are about the graph, which is not ours
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = ["CPUExecutionProvider"]
+        if device.startswith("cuda") and _CUDA in runtime.get_available_providers():
+            providers.insert(0, _CUDA)
+        try:
+            session = runtime.InferenceSession(data, options, providers=providers)
+        except Exception as error:  # it has a class for each way to fail, and no base
+            raise ConfigError(
+                f"no network that onnxruntime can run: {str(error)[:200]}",
+                seen_in=f"{OPTION} {path}",
+                fix="name an ONNX file of a face recognition network, or leave the option away",
+            ) from error
+        _check_ports(session, path)
+        name = f"{path.stem}@{hashlib.sha256(data).hexdigest()[:8]}"
+        return cls(session, name)
+
+    def describe(
+        self, frames: Sequence[RgbImage], landmarks: Sequence[Sequence[Landmarks]]
+    ) -> list[list[Appearance]]:
+        """Return the appearance of each face of each frame, in the same order."""
+        crops: list[RgbImage | None] = [
+            self._crop(frame, face.points68)
+            for frame, faces in zip(frames, landmarks, strict=True)
+            for face in faces
+        ]
+        seen = iter(self._run([crop for crop in crops if crop is not None]))
+        described = iter([UNKNOWN if crop is None else next(seen) for crop in crops])
+        return [[next(described) for _ in faces] for faces in landmarks]
+
+    def _crop(self, frame: RgbImage, points68: Points) -> RgbImage | None:
+        eyes = [points68[36:42].mean(axis=0), points68[42:48].mean(axis=0)]
+        five = np.array([*eyes, points68[30], points68[48], points68[54]])
+        try:
+            crop_from_frame = estimate_similarity(five, self._template)
+        except GeometryError:
+            return None
+        return cut_aligned(frame, crop_from_frame, self._side_px)
+
+    def _run(self, crops: Sequence[RgbImage]) -> list[Appearance]:
+        vectors: list[Appearance] = []
+        for start in range(0, len(crops), self._batch):
+            part = crops[start : start + self._batch]
+            filled = [*part, *[part[-1]] * (self._batch - len(part))]
+            pixels = (np.stack(filled).astype(np.float32) - GREY) / GREY
+            [output] = self._session.run(None, {self._input: pixels.transpose(0, 3, 1, 2)})
+            vectors += [unit(vector) for vector in output[: len(part)]]
+        return vectors
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(
+                f"{path.stat().st_size:,} bytes; a recognition network has"
+                f" {MAX_FILE_BYTES:,} at most",
+                seen_in=f"{OPTION} {path}",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}",
+            seen_in=f"{OPTION} {path}",
+            fix="name an ONNX file of a face recognition network",
+        ) from error
+
+
+def _runtime() -> Any:
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise ConfigError(
+            "a recognition network needs onnxruntime, which is not installed",
+            seen_in=OPTION,
+            fix='pip install "faceswap-cli[export]"',
+        ) from error
+
+
+def _check_ports(session: Any, path: Path) -> None:
+    """Raise ConfigError unless the network takes one picture and gives one vector."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) == len(outputs) == 1:
+        taken, given = inputs[0].shape, outputs[0].shape
+        sides = {side for side in taken[2:] if isinstance(side, int)}
+        is_picture = len(taken) == 4 and taken[1] == 3 and len(sides) <= 1
+        floats = inputs[0].type == outputs[0].type == "tensor(float)"
+        if is_picture and floats and len(given) == 2 and all(16 <= side <= 1024 for side in sides):
+            return
+    has = [
+        f"{kind} {port.name} {'x'.join(map(str, port.shape))} {port.type}"
+        for kind, ports in (("input", inputs), ("output", outputs))
+        for port in ports[:4]
+    ]
+    raise ConfigError(
+        f"no face recognition network: it has {', '.join(has)}",
+        seen_in=f"{OPTION} {path}",
+        fix=f"name a network with {WANTED}",
+    )

@@ -1,0 +1,1 @@
+"""How faces are found in a clip: look at every frame, understand the whole, then cut."""

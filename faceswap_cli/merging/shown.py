@@ -1,0 +1,31 @@
+"""The masks of the faces of the footage: where a face is seen, and no hand in front of it."""
+
+from faceswap_cli.faces.faceset import AlignedFace, Faceset, read_mask
+from faceswap_cli.faces.record import FaceRecord
+from faceswap_cli.faces.store import Version
+from faceswap_cli.imaging import to_float
+from faceswap_cli.merging.compose import Shown, mask_from_frame
+
+
+class FaceMasks:
+    """The masks that were painted or made for the faces of a faceset; read when asked for."""
+
+    def __init__(self, faceset: Faceset, *, respected: bool = True) -> None:
+        self._faces: dict[int, tuple[AlignedFace, Version]] = {}
+        files = faceset.faces[0].files if respected and faceset.faces else None
+        versions = files.mask_versions() if files is not None else {}
+        for face in faceset.faces:
+            if (version := versions.get(face.path.stem)) is not None:
+                self._faces[id(face.record)] = face, version
+
+    def version(self, record: FaceRecord) -> Version | None:
+        """Return what changes when the mask of this very record does; None: it has none."""
+        return self._faces[id(record)][1] if id(record) in self._faces else None
+
+    def read(self, record: FaceRecord) -> Shown | None:
+        """Return the mask of this very record, None if it has none, or raise MediaError."""
+        if id(record) not in self._faces:
+            return None
+        face, _ = self._faces[id(record)]
+        mask = None if face.files is None else read_mask(face.files, face.path.name)
+        return None if mask is None else Shown(to_float(mask), mask_from_frame(record, mask))
