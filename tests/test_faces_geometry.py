@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceswap_cli.errors import GeometryError
-from faceswap_cli.faces.pose import estimate_pose
+from faceswap_cli.faces.pose import HEAD, HEAD_INDICES, estimate_pose
 from faceswap_cli.faces.templates import ALIGNED_INDICES, FACE_TYPES, crop_from_frame, template
 from faceswap_cli.faces.tracks import MAX_GAP_FRAMES, Tracker
 from faceswap_cli.masks import erode, feather, hull_mask, lower_jaw, raise_brows
@@ -116,11 +116,44 @@ def test_pose_of_a_mirrored_face_is_mirrored() -> None:
     mirrored = turned.copy()
     mirrored[:, 0] = 200 - mirrored[:, 0]
     swap = [16 - i for i in range(17)] + list(range(17, 68))
-    swap[36], swap[45], swap[48], swap[54] = 45, 36, 54, 48
+    for a, b in ((36, 45), (39, 42), (31, 35), (48, 54)):
+        swap[a], swap[b] = b, a
     _, yaw, _ = estimate_pose(turned, (200, 200))
     _, other, _ = estimate_pose(mirrored[swap], (200, 200))
     assert yaw > 5
     assert other == pytest.approx(-yaw, abs=2)
+
+
+def seen_head(pitch_deg: float, yaw_deg: float, roll_deg: float, *, x: float = 0.0) -> Points:
+    """The generic head, turned by rotations in a row, seen from far away at some place."""
+    (p, y, r) = np.radians([pitch_deg, yaw_deg, roll_deg])
+    nod = [[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]]
+    shake = [[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]]
+    tilt = [[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]]
+    points = np.zeros((68, 2))
+    turned = HEAD @ (np.array(shake) @ np.array(tilt) @ np.array(nod)).T
+    points[HEAD_INDICES] = turned[:, :2] + [x, 300.0]
+    return points
+
+
+@given(st.floats(-40, 40), st.floats(-80, 80))
+def test_pose_is_that_of_the_head(pitch_deg: float, yaw_deg: float) -> None:
+    found = estimate_pose(seen_head(0.0, yaw_deg, 0.0, x=900.0))
+    np.testing.assert_allclose(found, (0.0, yaw_deg, 0.0), atol=1e-4)
+    found = estimate_pose(seen_head(pitch_deg, 0.0, 0.0))
+    np.testing.assert_allclose(found, (pitch_deg, 0.0, 0.0), atol=1e-4)
+
+
+def test_an_open_mouth_does_not_turn_the_head() -> None:
+    points = seen_head(10.0, 20.0, 0.0)
+    points[8] += [0.0, 80.0]
+    points[57] += [0.0, 60.0]
+    np.testing.assert_allclose(estimate_pose(points), estimate_pose(seen_head(10.0, 20.0, 0.0)))
+
+
+def test_landmarks_without_a_pose_have_none() -> None:
+    assert estimate_pose(np.zeros((68, 2))) == (0.0, 0.0, 0.0)
+    assert estimate_pose(np.full((68, 2), np.nan)) == (0.0, 0.0, 0.0)
 
 
 @given(st.floats(-60, 60))

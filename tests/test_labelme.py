@@ -62,7 +62,7 @@ def test_what_is_written_reads_back() -> None:
 def test_a_point_counts_from_the_corner_of_the_first_pixel() -> None:
     mask = draw_outlines(parse(shape([[0, 0], [32, 0], [32, 64], [0, 64]])), 64)
     covered_px = mask[10:54].astype(float).sum(axis=1) / 255.0
-    assert covered_px == pytest.approx(32.0, abs=0.25)  # a half pixel off would be 31.5
+    assert covered_px == pytest.approx(32.0, abs=0.3)  # a half pixel off would be 31.5
 
 
 def test_exclusion_comes_last_whatever_the_order() -> None:

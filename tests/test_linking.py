@@ -68,7 +68,7 @@ def test_one_moving_face_is_one_track() -> None:
 @pytest.mark.parametrize("looks", [(0, 1), (None, None)])
 def test_two_who_cross_stay_themselves(speed: float, looks: tuple[int | None, int | None]) -> None:
     left = walk(looks[0], lambda f: (50 + speed * f, 100), range(60))
-    right = walk(looks[1], lambda f: (50 + speed * (60 - f), 110), range(60))
+    right = walk(looks[1], lambda f: (50 + speed * (60.5 - f), 100), range(60))
     assert counts(merged(left, right)) == [1, 1]
 
 
@@ -171,6 +171,15 @@ def test_landmarks_that_are_not_finite_are_tracks_of_their_own() -> None:
     bad = replace(seen(1, (100, 100)), points68=np.full((68, 2), np.nan))
     tracks = link([seen(0, (100, 100)), bad, seen(2, (100, 100))], cuts=[], max_gap=GAP)
     assert tracks == [0, 1, 0]
+
+
+def test_of_two_as_near_the_one_of_the_same_shape_goes_on() -> None:
+    first = seen(0, (100, 100), who=None)
+    narrow, same = seen(1, (90, 100), who=None), seen(1, (110, 100), who=None)
+    squeezed = (narrow.points68 - [90, 100]) * [0.6, 1.0] + [90, 100]
+    narrow = replace(narrow, points68=squeezed)
+    assert link([first, narrow, same], cuts=[], max_gap=GAP) == [0, 1, 0]
+    assert link([first, same, narrow], cuts=[], max_gap=GAP) == [0, 0, 1]
 
 
 def test_a_crowd_is_settled_at_once() -> None:

@@ -20,7 +20,6 @@ from faceswap_cli.curating.scan_measures import (
     LEAST_SPREAD,
     ScannedFaces,
     measure_faces,
-    rough_turns,
 )
 from faceswap_cli.curating.scan_tables import Scan, scan_csv, scan_json
 from faceswap_cli.curating.scanning import (
@@ -61,7 +60,7 @@ def scan(tmp_path: Path) -> Scanner:
         excluded: str = "",
     ) -> list[FrameFindings]:
         store = made_store(tmp_path / f"{next(numbers)}.sightings", faces, NUM, whose=whose)
-        measured = measure_faces(store, extreme_deg=section.extreme_deg)
+        measured = measure_faces(store)
         store.close()
         if hidden:
             shares = [hidden.get(frame, np.nan) for frame in measured.frame.tolist()]
@@ -295,15 +294,6 @@ def test_the_mask_hides_what_it_leaves_out_of_the_hull() -> None:
     assert hidden_part(half, landmarks, size_px=256) == pytest.approx(0.5, abs=0.05)
     small = cv2.resize(half, (64, 64), interpolation=cv2.INTER_AREA)
     assert hidden_part(small, landmarks, size_px=256) == pytest.approx(0.5, abs=0.05)
-
-
-def test_the_rough_look_at_poses_is_near_enough_to_choose_what_is_measured() -> None:
-    for yaw_deg in (-80.0, -50.0, -20.0, 0.0, 35.0, 65.0):
-        for middle in ((320.0, 240.0), (80.0, 400.0), (600.0, 60.0)):
-            points = head_points(yaw_deg, middle=middle)
-            exact = max(abs(angle) for angle in estimate_pose(points, SIZE_WH)[:2])
-            rough = rough_turns(points[None], np.array([SIZE_WH], np.float64))[0]
-            assert rough == pytest.approx(exact, abs=15.0)
 
 
 class TestRanges:

@@ -37,7 +37,7 @@ def made_canvas(
     image = np.zeros((side, side, 3), np.float32) + np.array(WALL)
     image[hull > 127] = SKIN
     rows, columns = np.mgrid[0:side, 0:side]
-    hair = columns > centre + 0.2 * side
+    hair = columns > centre + 0.1 * side
     image[hair] = HAIR
     for eye in (slice(36, 42), slice(42, 48)):
         x, y = points[eye].mean(axis=0)
@@ -200,7 +200,7 @@ def test_a_guessed_label_loses_the_hair_and_keeps_the_eyes() -> None:
     canvas = guess_labels([_large(seed=i) for i in range(3)])[1]
     hull = canvas.hull > 127
     hair = np.zeros_like(hull)
-    hair[:, 145:] = True
+    hair[:, 122:] = True
     inside = hull & ~hair
     assert (canvas.label[inside] > 127).mean() > 0.93
     assert (canvas.label[hull & hair] > 127).mean() < 0.3
@@ -318,18 +318,14 @@ def test_other_weights_or_another_geometry_are_another_network() -> None:
 
 
 def test_a_toy_network_learns_to_leave_the_hair_out() -> None:
-    faces = [made_canvas(i, drawn=True) for i in range(4)]
-    model = net(8)
+    batch = batches([made_canvas(i, drawn=True) for i in range(2)], batch=2, occluders=0.0)(0)
+    model, seen = net(8), eyes()(batch.image)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    torch.manual_seed(0)
-    made = batches(faces, occluders=0.2)
-    first = last = 0.0
-    for iteration in range(14):
-        batch = made(iteration)
-        loss = mask_loss(model(batch.image, eyes()(batch.image)), batch.label, batch.weight)
+    losses = []
+    for _ in range(25):
+        loss = mask_loss(model(batch.image, seen), batch.label, batch.weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        first = float(loss) if iteration == 0 else first
-        last = float(loss)
-    assert last < 0.6 * first
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.35 * losses[0]

@@ -10,15 +10,11 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from faceswap_cli.faces.pose import _HEAD as HEAD
-from faceswap_cli.faces.pose import _INDICES as HEAD_INDICES
-from faceswap_cli.faces.pose import estimate_pose
+from faceswap_cli.faces.pose import estimate_poses
 from faceswap_cli.faces.sighting import Origin
 from faceswap_cli.faces.sighting_store import Seen, SightingStore
 
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
-POSE_MARGIN_DEG = 20.0
-"""A face that is so much below the limit at a rough look is not looked at again."""
 ENOUGH_FACES = 8
 """Of a person, below which nobody can say how that person usually looks."""
 LEAST_SPREAD = 0.15
@@ -66,21 +62,18 @@ class ScannedFaces:
         return np.isin(self.origin, [ORIGINS.index(origin) for origin in origins])
 
 
-def measure_faces(store: SightingStore, *, extreme_deg: float) -> ScannedFaces:
+def measure_faces(store: SightingStore) -> ScannedFaces:
     """Measure what was seen in a clip, in bounded memory: it is read twice.
 
     Args:
         store: With tracks and people.
-        extreme_deg: Turns of about so much, and more, are measured exactly.
     """
-    sizes = {frame.frame: frame.size_wh for frame in store.frames()}
     numbers, turns, places = array("d"), array("d"), array("d")
     for seen in _blocks(store.lean()):
         numbers.extend(_numbers(seen))
         points = np.stack([face.sighting.points68 for face in seen])
         places.extend(_places(points).ravel())
-        sizes_wh = np.array([sizes.get(face.sighting.frame, (1, 1)) for face in seen], np.float64)
-        turns.extend(_turns(points, sizes_wh, extreme_deg=extreme_deg))
+        turns.extend(_turns(points))
     table = np.array(numbers).reshape(-1, 10)
     person, origin = table[:, 2].astype(np.int64), table[:, 3].astype(np.int64)
     is_own = np.isin(origin, [ORIGINS.index("detected"), ORIGINS.index("manual")])
@@ -121,49 +114,9 @@ def _places(points: Floats) -> Floats:
     return np.column_stack([inner.mean(axis=1), np.log(spread), roll])
 
 
-def _turns(points: Floats, sizes_wh: Floats, *, extreme_deg: float) -> Floats:
-    turns = rough_turns(points, sizes_wh)
-    for index in np.flatnonzero(~(turns < extreme_deg - POSE_MARGIN_DEG)):
-        width, height = sizes_wh[index]
-        pitch, yaw, _ = estimate_pose(points[index], (int(width), int(height)))
-        turns[index] = max(abs(yaw), abs(pitch))
-    return turns
-
-
-def rough_turns(points: Floats, sizes_wh: Floats) -> Floats:
-    """Return about how far faces turn to the side, up or down, degrees.
-
-    As estimate_pose, but with parallel rays within the face: a hundred times as fast.
-
-    Args:
-        points: (N, 68, 2), frame pixels.
-        sizes_wh: (N, 2), of the frames.
-    """
-    seen = points[:, HEAD_INDICES]
-    middle = seen.mean(axis=1)
-    head = HEAD - HEAD.mean(axis=0)
-    rows = np.linalg.pinv(head) @ (seen - middle[:, None])  # (N, 3, 2)
-    scale = np.sqrt((rows**2).sum(axis=(1, 2)) / 2.0).clip(min=1e-9)
-    right, down = np.moveaxis(rows / scale[:, None, None], 2, 0)
-    forward = -np.column_stack([right[:, 2], down[:, 2], np.cross(right, down)[:, 2]])
-    focal = sizes_wh.max(axis=1, keepdims=True)
-    aside = np.column_stack([(middle - sizes_wh / 2.0) / focal, np.ones(len(seen))])
-    forward = _as_from_the_middle(forward, aside / np.linalg.norm(aside, axis=1, keepdims=True))
-    forward /= np.linalg.norm(forward, axis=1, keepdims=True).clip(min=1e-9)
-    pitch = np.arcsin(np.clip(-forward[:, 1], -1.0, 1.0))
-    yaw = np.arctan2(forward[:, 0], -forward[:, 2])
-    return np.asarray(np.degrees(np.maximum(abs(pitch), abs(yaw))), np.float64)
-
-
-def _as_from_the_middle(forward: Floats, ray: Floats) -> Floats:
-    """Turn directions with the shortest turn that takes the optical axis to a ray; (N, 3)."""
-    axis = np.array([0.0, 0.0, 1.0])
-    half = ray + axis
-    half /= np.linalg.norm(half, axis=1, keepdims=True)
-    mirrored = forward - 2.0 * (forward @ axis)[:, None] * axis
-    along = (mirrored * half).sum(axis=1, keepdims=True)
-    turned: Floats = mirrored - 2.0 * along * half
-    return turned
+def _turns(points: Floats) -> Floats:
+    """Return how far faces turn to the side, up or down, degrees, of (N, 68, 2) landmarks."""
+    return np.asarray(np.abs(estimate_poses(points)[:, :2]).max(axis=1, initial=0.0), np.float64)
 
 
 def _likenesses(store: SightingStore, person: Ints, is_own: Bools) -> Floats:

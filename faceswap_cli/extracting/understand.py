@@ -1,5 +1,6 @@
 """From sightings to people: cuts, tracks, lost faces found again, tracks of one person."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -76,6 +77,7 @@ def _track(clip: Clip, landmarker: Landmarker, *, max_gap: int) -> list[tuple[in
     """Return (id, track, sighting) of all faces of a clip, with the lost ones."""
     seen = list(clip.store.lean())
     frames, cuts = find_shots(clip.store)
+    clip.store.tell(cuts=json.dumps(cuts))
     # A face of one frame's absence is the same face, whether it is searched or not.
     tracks = link([face.sighting for face in seen], cuts=cuts, max_gap=max(1, max_gap))
     found = [(f.id, track, f.sighting) for f, track in zip(seen, tracks, strict=True)]

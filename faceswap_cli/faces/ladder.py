@@ -85,7 +85,14 @@ class Ladder:
         weight[:-1] += joined
         return np.asarray(total / weight)
 
-    def noise(self, values: NDArray[Any], pool: Callable[[Floats], Floats], least: float) -> Floats:
+    def noise(
+        self,
+        values: NDArray[Any],
+        pool: Callable[[Floats], Floats],
+        *,
+        least: float,
+        rank: float = 0.5,
+    ) -> Floats:
         """Return the variance of the noise near each frame, (N, K) or (N,).
 
         White noise grows with the order of differences as motion does not.
@@ -94,9 +101,11 @@ class Ladder:
             values: (N, ...), what trembles.
             pool: Brings squared differences of that shape to (N, K) or (N,), per axis.
             least: Standard deviation of a still face.
+            rank: 0..1, of the squared differences around a frame the one that is taken:
+                0.5 is the median; the lower, the more sudden stops it overlooks.
         """
         second, fourth = (
-            _middle(self.frames, pool(_squared_difference(self.frames, values, order)))
+            _ranked(self.frames, pool(_squared_difference(self.frames, values, order)), rank)
             for order in (2, 4)
         )
         variance = (fourth - MOTION_SHARE * second) / (1.0 - MOTION_SHARE)
@@ -145,13 +154,14 @@ def _squared_difference(frames: NDArray[np.int64], values: NDArray[Any], order: 
     return squares
 
 
-def _middle(frames: NDArray[np.int64], values: Floats) -> Floats:
-    """Return the median over NOISE_FRAMES to either side, 0 where nothing is known."""
+def _ranked(frames: NDArray[np.int64], values: Floats, rank: float) -> Floats:
+    """Return a quantile over NOISE_FRAMES to either side, 0 where nothing is known."""
     positions, real = _window(len(frames), NOISE_FRAMES)
     real &= np.abs(frames[positions] - frames[:, None]) <= NOISE_FRAMES
     near = values[positions]
     near[~real] = np.nan
     ordered = np.sort(near, axis=1)  # NaN last
     known = np.isfinite(ordered).sum(axis=1, keepdims=True)
-    middle = np.take_along_axis(ordered, np.maximum(known - 1, 0) // 2, axis=1)
-    return np.asarray(np.where(known > 0, middle, 0.0)[:, 0])
+    place = (rank * np.maximum(known - 1, 0)).astype(np.int64)
+    found = np.take_along_axis(ordered, place, axis=1)
+    return np.asarray(np.where(known > 0, found, 0.0)[:, 0])

@@ -1,48 +1,70 @@
 """Which way a head looks, from its landmarks."""
 
-import math
+from typing import Final
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from faceswap_cli.types import Points
 
-# Nose tip, chin, outer corners of the eyes, corners of the mouth of a generic head, in units
-# of no importance, x to the image's right, y down, z away from the camera.
-_INDICES = [30, 8, 36, 45, 48, 54]
-_HEAD = np.array(
+# Points of a generic head that neither mouth nor brows move: corners of the eyes, ridge and base
+# of the nose, corners of the mouth. Half the distance of the outer corners of the eyes is 100,
+# x to the image's right, y down, z away from the camera. The mean of our landmarker's own faces.
+HEAD_INDICES: Final = [36, 39, 42, 45, 27, 28, 29, 30, 31, 33, 35, 48, 54]
+HEAD: Final = np.array(
     [
-        [0, 0, 0],
-        [0, 330, 65],
-        [-225, -170, 135],
-        [225, -170, 135],
-        [-150, 150, 125],
-        [150, 150, 125],
+        *([-100, -50, 47], [-38, -48, 35], [38, -48, 35], [100, -50, 47]),
+        *([0, -60, -5], [0, -37, -25], [0, -11, -53], [0, 14, -60]),
+        *([-36, 35, -11], [0, 42, -25], [36, 35, -11], [-58, 89, 14], [58, 89, 14]),
     ],
     np.float64,
 )
+_SOLVE: Final = np.linalg.pinv(HEAD - HEAD.mean(axis=0))
 
 
-def estimate_pose(landmarks: Points, size_wh: tuple[int, int]) -> tuple[float, float, float]:
-    """Return (pitch, yaw, roll), degrees.
+def estimate_pose(
+    landmarks: Points, size_wh: tuple[int, int] | None = None
+) -> tuple[float, float, float]:
+    """Return (pitch, yaw, roll), degrees, of one face; see estimate_poses.
 
     Args:
-        landmarks: (68, 2), frame pixels.
-        size_wh: Of the frame; the focal length is taken as its longer side.
+        landmarks: (68, 2), pixels.
+        size_wh: Plays no part.
+    """
+    pitch, yaw, roll = estimate_poses(landmarks[None])[0].tolist()
+    return pitch, yaw, roll
+
+
+def estimate_poses(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how heads are turned, as seen from where the camera is.
+
+    A face at the border of the frame that looks into the camera has yaw 0: that is how the
+    aligned picture shows it.
+
+    Args:
+        landmarks: (N, 68, 2), pixels of frame or crop.
 
     Returns:
-        Pitch: up is positive. Yaw: to the image's right is positive. Roll: clockwise is
-        positive. All 0 where no pose fits.
+        (N, 3), degrees: pitch, up is positive; yaw, to the image's right is positive; roll,
+        clockwise is positive. All 0 where no pose fits.
+
+    Source:
+        DeMenthon and Davis, "Model-based object pose in 25 lines of code", IJCV 15, 1995:
+        its first step, for heads are small beside their distance.
     """
-    width, height = size_wh
-    focal = float(max(width, height))
-    camera = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], np.float64)
-    points = np.ascontiguousarray(landmarks[_INDICES])
-    found, turn, _ = cv2.solvePnP(_HEAD, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
-    if not found:
-        return 0.0, 0.0, 0.0
-    forward = cv2.Rodrigues(turn)[0] @ np.array([0.0, 0.0, -1.0])  # out of the face
-    side = cv2.Rodrigues(turn)[0] @ np.array([1.0, 0.0, 0.0])
-    pitch = math.degrees(math.asin(float(np.clip(-forward[1], -1, 1))))
-    yaw = math.degrees(math.atan2(forward[0], -forward[2]))
-    return pitch, yaw, math.degrees(math.atan2(side[1], side[0]))
+    seen = landmarks[:, HEAD_INDICES]
+    axes = _SOLVE @ (seen - seen.mean(axis=1, keepdims=True))  # (N, 3, 2)
+    u, _, vt = np.linalg.svd(np.nan_to_num(axes), full_matrices=False)
+    right, down = np.moveaxis(u @ vt, 2, 0)  # (N, 3) each: the nearest two of length 1, square
+    turn = np.stack([right, down, np.cross(right, down)], axis=1)  # (N, 3, 3), camera from head
+    out_of_face = -turn[:, :, 2]
+    sideways = turn[:, :, 0]
+    angles = np.column_stack(
+        [
+            np.arcsin(np.clip(-out_of_face[:, 1], -1.0, 1.0)),
+            np.arctan2(out_of_face[:, 0], -out_of_face[:, 2]),
+            np.arctan2(sideways[:, 1], sideways[:, 0]),
+        ]
+    )
+    fits = np.isfinite(landmarks).all(axis=(1, 2)) & (np.abs(axes).max(axis=(1, 2)) > 1e-9)
+    return np.where(fits[:, None], np.degrees(angles), 0.0)

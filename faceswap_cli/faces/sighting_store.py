@@ -112,7 +112,7 @@ class SightingStore:
             return None
         with suppress(sqlite3.DatabaseError):
             store = cls(path, _connect(path))
-            if '"format"' in (store.about("settings") or ""):
+            if f'"format": {FORMAT},' in (store.about("settings") or ""):
                 return store
         return None
 

@@ -132,8 +132,10 @@ def _rigid_shares(
     """Choose the smoother of place, size and roll together, by how far they move the points."""
     steps = np.stack([centre_SN[0], log_turn_SN[0]], axis=1)
     per_axis = np.stack([side_N**-2.0, np.full_like(side_N, SPREAD**2)], axis=1) / 4.0
-    # 0.84 is the median of a chi-squared of 4 degrees of freedom, over its mean.
-    variance = ladder.noise(steps, lambda e: (e * per_axis).sum(axis=1) / 0.84, RIGID_NOISE)
+    # 0.62 is the 35th percentile of a chi-squared of 4 degrees of freedom, over its mean.
+    variance = ladder.noise(
+        steps, lambda e: (e * per_axis).sum(axis=1) / 0.62, least=RIGID_NOISE, rank=0.35
+    )
 
     def misfit(narrow: int, wide: int) -> Floats:
         shift = np.abs(centre_SN[wide] - centre_SN[narrow]) / side_N
@@ -159,10 +161,10 @@ def _shape_shares(ladder: Ladder, shape_SNP: Sequence[Complexes], strength: floa
 
     gaps = GAPS[shape_SNP[0].shape[1]]
     gap_SN = [[shape_NP[:, a] - shape_NP[:, b] for a, b, _, _ in gaps] for shape_NP in shape_SNP]
-    variance = ladder.noise(shape_SNP[0], lambda e: pool(e) / 0.84, SHAPE_NOISE)
-    # 0.69 is the median of a chi-squared of 2 degrees of freedom, over its mean.
+    # Medians of chi-squared, over their means: of 4 degrees of freedom 0.84, of 2 0.69.
+    variance = ladder.noise(shape_SNP[0], lambda e: pool(e) / 0.84, least=SHAPE_NOISE)
     gap_variance = [
-        ladder.noise(gap, lambda e: e / 2.0 / 0.69, least)
+        ladder.noise(gap, lambda e: e / 2.0 / 0.69, least=least)
         for gap, (_, _, _, least) in zip(gap_SN[0], gaps, strict=True)
     ]
 

@@ -116,7 +116,7 @@ def _lay(
         soft = cv2.GaussianBlur(moved, (0, 0), side * rng.uniform(0.008, 0.05))
         view.image *= 1 - rng.uniform(0.2, 0.6) * soft[..., None]
     view.image += alpha[..., None] * (layer - view.image)
-    view.covered += alpha * (1 - view.covered)
+    view.covered = np.asarray((view.covered + alpha * (1 - view.covered)).clip(0, 1), np.float32)
 
 
 def _moved(alpha: Map, shift: NDArray[np.float64]) -> Map:

@@ -244,7 +244,7 @@ def _look(run: _Side, clip: Clip, manual: ManualFaces) -> None:
 
 
 def _cut(run: _Side, clip: Clip, manifest: Manifest, wanted: Wanted) -> None:
-    excluded = FrameRanges.parse(getattr(run.inputs, f"{run.name}_exclude"))
+    excluded = FrameRanges.parse("" if clip.name else getattr(run.inputs, f"{run.name}_exclude"))
     frames = [index for index in clip.store.frame_numbers() if index not in excluded]
     section, workspace = run.section, run.workspace
     cutter = Cutter(

@@ -95,7 +95,7 @@ def _scan_clip(
     try:
         frames, cuts = _shots(store)
         times = [Fraction(frame.time_s) for frame in store.frames()]
-        faces = measure_faces(store, extreme_deg=section.extreme_deg)
+        faces = measure_faces(store)
     except sqlite3.DatabaseError as error:
         raise WorkspaceError(
             f"what extraction saw in {source.info.path.name} is damaged: {error}",
