@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from faceswap_cli.errors import GeometryError
 from faceswap_cli.faces.pose import HEAD, HEAD_INDICES, estimate_pose
 from faceswap_cli.faces.templates import ALIGNED_INDICES, FACE_TYPES, crop_from_frame, template
-from faceswap_cli.faces.tracks import MAX_GAP_FRAMES, Tracker
 from faceswap_cli.masks import erode, feather, hull_mask, lower_jaw, raise_brows
 from faceswap_cli.types import Points
 from tests.facesets import face68 as small_face
@@ -162,26 +161,3 @@ def test_roll_is_that_of_the_picture(angle: float) -> None:
     centre = np.array([100.0, 100.0])
     turned = (face68() - centre) @ np.array([[c, s], [-s, c]]) + centre
     assert estimate_pose(turned, (200, 200))[2] == pytest.approx(angle, abs=3)
-
-
-def test_a_face_keeps_its_track_and_a_new_one_begins_its_own() -> None:
-    tracker = Tracker()
-    assert tracker.assign(0, [(0, 0, 100, 100)]) == [0]
-    assert tracker.assign(1, [(300, 0, 400, 100), (10, 0, 110, 100)]) == [1, 0]
-    assert tracker.assign(2, [(20, 0, 120, 100), (310, 0, 410, 100)]) == [0, 1]
-
-
-def test_a_track_ends_after_a_gap_a_jump_or_another_size() -> None:
-    tracker = Tracker()
-    tracker.assign(0, [(0, 0, 100, 100)])
-    assert tracker.assign(1, [(0, 0, 300, 300)]) == [1]
-    assert tracker.assign(1 + MAX_GAP_FRAMES + 1, [(0, 0, 300, 300)]) == [2]
-
-
-def test_a_resumed_tracker_goes_on_as_an_unbroken_one() -> None:
-    frames = [[(5.0 * i, 0.0, 5.0 * i + 100, 100.0), (300.0, 0.0, 420.0, 120.0)] for i in range(6)]
-    whole, broken = Tracker(), Tracker()
-    expected = [whole.assign(i, boxes) for i, boxes in enumerate(frames)]
-    for i in range(3):
-        broken.replay(i, expected[i], frames[i])
-    assert [broken.assign(i, frames[i]) for i in range(3, 6)] == expected[3:]

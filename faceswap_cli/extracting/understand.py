@@ -24,6 +24,8 @@ class Clip:
     """Empty for the first; of others what stands behind data_SIDE_."""
     source: Source
     store: SightingStore
+    every: int = 1
+    """Every so many frames one was looked at."""
 
 
 def understand(
@@ -34,7 +36,7 @@ def understand(
     Args:
         clips: Of one side, looked at to the end; people are the same in all of them.
         landmarker: For the second look at the frames where a face was lost.
-        max_gap: Longest gap of a track that is searched, frames; 0: none.
+        max_gap: Longest gap of a track that is searched, frames that were looked at; 0: none.
         alike: Above this product of appearances two tracks are one person.
         token: Changes with all that decides the outcome; if the clips bear it, it is done.
     """
@@ -78,8 +80,10 @@ def _track(clip: Clip, landmarker: Landmarker, *, max_gap: int) -> list[tuple[in
     seen = list(clip.store.lean())
     frames, cuts = find_shots(clip.store)
     clip.store.tell(cuts=json.dumps(cuts))
-    # A face of one frame's absence is the same face, whether it is searched or not.
-    tracks = link([face.sighting for face in seen], cuts=cuts, max_gap=max(1, max_gap))
+    # A face of one frame's absence is the same face, whether it is searched or not; of frames
+    # that are left out on purpose it is absent, too.
+    between = max(1, max_gap) * clip.every + clip.every - 1
+    tracks = link([face.sighting for face in seen], cuts=cuts, max_gap=between)
     found = [(f.id, track, f.sighting) for f, track in zip(seen, tracks, strict=True)]
     if max_gap:
         found += _second_look(clip, landmarker, found, frames)

@@ -127,14 +127,14 @@ def _extract(run: _Side, sources: Sequence[tuple[str, Source]], *, redo: bool) -
     clips: list[Clip] = []
     try:
         for name, source in sources:
-            clips.append(Clip(name, source, _open_store(run, name, source)))
+            clips.append(Clip(name, source, _open_store(run, name, source), run.section.every))
             if is_same_again:
                 clips[-1].store.clear()
             _look(run, clips[-1], manual.get(name, {}))
         understand(
             clips,
             run.engines.landmarker,
-            max_gap=run.section.repair * run.section.every,
+            max_gap=run.section.repair,
             alike=run.engines.appearance.alike,
             token=fingerprint(repair=run.section.repair, engines=run.engines.names),
         )
