@@ -107,11 +107,11 @@ class MaskConfig(Section):
         256, ge=64, le=512, multiple_of=32, description="Side that the network sees, pixels."
     )
     width: int = Field(16, ge=4, le=128, multiple_of=4, description="Channels of its first layer.")
-    iterations: int = Field(600, ge=1, le=10_000_000, description="Length of the training.")
+    iterations: int = Field(800, ge=1, le=10_000_000, description="Length of the training.")
     batch_size: int = Field(4, ge=1, le=1024, description="Faces an iteration.")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="At its highest.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="At its highest.")
     occluders: float = Field(
-        0.6, ge=0, le=1, description="Share of the faces that get a made-up hand, hair, thing."
+        0.7, ge=0, le=1, description="Share of the faces that get a made-up hand, hair, thing."
     )
     plain_faces: int = Field(
         120,

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from faceswap_cli.detect import Detection
-from faceswap_cli.detect.sparse import detect_sparsely
+from faceswap_cli.detect import Detection, Landmarks
+from faceswap_cli.detect.sparse import detect_sparsely, locate_sparsely
 from faceswap_cli.types import RgbImage
 
 
@@ -29,7 +29,8 @@ def face(x: float, number: int) -> Detection:
 def detect(faces: list[list[float]], stride: int = 3) -> tuple[list[list[Detection]], list[int]]:
     engine = Numbered(dict(enumerate(faces)))
     frames = [np.full((1, 1, 3), number, np.uint8) for number in range(len(faces))]
-    return detect_sparsely(engine, frames, stride=stride), engine.seen
+    found = detect_sparsely(engine, frames, stride=stride)
+    return [found.at(number) for number in range(len(faces))], engine.seen
 
 
 def test_a_face_that_moves_steadily_is_seen_everywhere_and_looked_for_every_third_time() -> None:
@@ -66,3 +67,45 @@ def test_a_turn_goes_the_short_way() -> None:
     a, b = face(0.0, 0), face(0.0, 0)
     a, b = Detection(a.box, 1, 170.0, a.keypoints), Detection(b.box, 1, -170.0, b.keypoints)
     assert abs(_between(a, b, 0.5).roll_deg) == 180.0
+
+
+class Marking:
+    """Places a mesh around where it is told to look, and notes whether one look is to do."""
+
+    name = "marking"
+
+    def __init__(self, *, presence: float = 1.0) -> None:
+        self.presence, self.exact = presence, list[bool]()
+
+    def locate(
+        self, frames: Sequence[RgbImage], detections: Sequence[Sequence[Detection]]
+    ) -> list[list[Landmarks]]:
+        self.exact += [detection.is_exact for found in detections for detection in found]
+        return [[self._one(detection) for detection in found] for found in detections]
+
+    def _one(self, detection: Detection) -> Landmarks:
+        mesh = np.zeros((468, 3))
+        low, high = detection.box[:2], detection.box[2:]
+        mesh[:, :2] = np.linspace(low, high, 468)
+        mesh[33, :2], mesh[263, :2] = (low + high) / 2 - [5, 0], (low + high) / 2 + [5, 0]
+        return Landmarks(mesh[:68, :2], mesh, self.presence)
+
+
+def test_between_seen_frames_the_meshes_tell_where_to_look_and_one_look_does() -> None:
+    engine, marking = Numbered({n: [float(n)] for n in range(4)}), Marking()
+    frames = [np.full((1, 1, 3), number, np.uint8) for number in range(4)]
+    found = locate_sparsely(marking, frames, detect_sparsely(engine, frames, stride=3))
+    assert marking.exact == [False, False, True, True]
+    for number, faces in enumerate(found):
+        ((detection, marks),) = faces
+        np.testing.assert_allclose(detection.box, [number, 0.0, number + 40.0, 40.0])
+        assert marks.mesh is not None
+        centre = marks.mesh[:, :2].mean(axis=0)
+        np.testing.assert_allclose(centre, [number + 20.0, 20.0], atol=0.1)
+
+
+def test_where_no_face_was_in_the_box_the_box_between_is_looked_at_as_ever() -> None:
+    engine, marking = Numbered({n: [0.0] for n in range(4)}), Marking(presence=0.3)
+    frames = [np.full((1, 1, 3), number, np.uint8) for number in range(4)]
+    locate_sparsely(marking, frames, detect_sparsely(engine, frames, stride=3))
+    assert not any(marking.exact)

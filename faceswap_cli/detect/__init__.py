@@ -29,6 +29,8 @@ class Detection:
     """Rotation in the plane, from the eyes: 0 is upright, positive is clockwise as seen."""
     keypoints: Points
     """(6, 2): right eye, left eye, tip of the nose, mouth, right ear, left ear."""
+    is_exact: bool = False
+    """The box is that of landmarks near by in time: to look once is enough to place them."""
 
 
 @dataclass(frozen=True)

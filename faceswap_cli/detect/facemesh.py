@@ -134,17 +134,21 @@ class MeshLandmarker:
     ) -> list[list[Landmarks]]:
         """Return the landmarks of each detection of each frame, in the same order."""
         faces = [
-            (frame, region_of_detection(detection))
+            (frame, region_of_detection(detection), detection.is_exact)
             for frame, found in zip(frames, detections, strict=True)
             for detection in found
         ]
         located: list[Landmarks] = []
         for start in range(0, len(faces), MAX_BATCH):
-            located += self._look_again(faces[start : start + MAX_BATCH])
+            some = faces[start : start + MAX_BATCH]
+            is_exact = [exact for *_, exact in some]
+            located += self._look_again([(frame, region) for frame, region, _ in some], is_exact)
         results = iter(located)
         return [[next(results) for _ in found] for found in detections]
 
-    def _look_again(self, faces: Sequence[tuple[RgbImage, Region]]) -> list[Landmarks]:
+    def _look_again(
+        self, faces: Sequence[tuple[RgbImage, Region]], is_exact: Sequence[bool]
+    ) -> list[Landmarks]:
         """Locate, and locate again in the region that the first mesh asks for.
 
         The second look halves the scatter that an inexact box causes (2.0 to 0.9 % of the
@@ -158,7 +162,8 @@ class MeshLandmarker:
             for index in again:
                 region = region_of_mesh(located[index].mesh)
                 turned_deg = abs((region.roll_deg - regions[index].roll_deg + 180) % 360 - 180)
-                if located[index].score >= MIN_PRESENCE and (look == 0 or turned_deg > LEVEL_DEG):
+                wanted = (look == 0 and not is_exact[index]) or turned_deg > LEVEL_DEG
+                if located[index].score >= MIN_PRESENCE and wanted:
                     closer[index] = region
             if not closer:
                 break

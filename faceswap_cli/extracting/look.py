@@ -13,7 +13,7 @@ import numpy as np
 from faceswap_cli.curating.landmark_files import ManualFace
 from faceswap_cli.detect import Detection, Detector, Landmarker, Landmarks
 from faceswap_cli.detect.appearance import AppearanceEngine
-from faceswap_cli.detect.sparse import detect_sparsely
+from faceswap_cli.detect.sparse import Sparse, detect_sparsely, locate_sparsely
 from faceswap_cli.extracting.manual import ManualFaces
 from faceswap_cli.faces.cuts import thumbnail
 from faceswap_cli.faces.sighting import Box, Origin, Sighting
@@ -96,14 +96,14 @@ def look(
     done = set(store.frame_numbers())
     frames = source.frames(lambda index: wanted(index) and index not in done, rough=True)
     batches = _batches(read_ahead(frames, depth=batch_frames), batch_frames, failed)
-    detected = read_ahead(
+    detected = read_ahead((_detect(engines.detector, batch, stride) for batch in batches), depth=1)
+    located = read_ahead(
         (
-            (batch, detect_sparsely(engines.detector, _images(batch), stride=stride))
-            for batch in batches
+            (batch, locate_sparsely(engines.landmarker, _images(batch), sparse))
+            for batch, sparse in detected
         ),
         depth=1,
     )
-    located = read_ahead((_locate(engines.landmarker, *pair) for pair in detected), depth=1)
     seen: list[SeenFrame] = []
     faces: list[tuple[Sighting, bytes | None]] = []
     for number, (batch, found) in enumerate(located, start=1):
@@ -147,12 +147,13 @@ def _batches(
         yield batch
 
 
-def _locate(
-    landmarker: Landmarker, batch: Batch, detections: Sequence[list[Detection]]
-) -> tuple[Batch, list[Located]]:
-    largest = [sorted(found, key=_area, reverse=True)[:MAX_FACES] for found in detections]
-    landmarks = landmarker.locate(_images(batch), largest)
-    return batch, [list(zip(d, m, strict=True)) for d, m in zip(largest, landmarks, strict=True)]
+def _detect(detector: Detector, batch: Batch, stride: int) -> tuple[Batch, Sparse]:
+    found = detect_sparsely(detector, _images(batch), stride=stride)
+    if any(len(faces) > MAX_FACES for faces in found.seen.values()):
+        every = [found.at(frame) for frame in range(len(batch))]
+        largest = [sorted(faces, key=_area, reverse=True)[:MAX_FACES] for faces in every]
+        found = Sparse(dict(enumerate(largest)))
+    return batch, found
 
 
 def _area(detection: Detection) -> float:

@@ -3,8 +3,7 @@
 # Shape suffixes: B batch, H = W = side of the crop.
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,23 +109,6 @@ def instruct(model: Model, *, morph: float, mask: MaskName) -> None:
             f"merge.mask=learned: the model, {name}, has not learnt any mask", fix="--mask hull"
         )
     _log.info("%s draws no mask: the hull alone is where the new face is painted", name)
-
-
-@contextmanager
-def shared_cores(device: Device) -> Iterator[None]:
-    """Leave half of the CPU to those who compose and write while a model draws on it.
-
-    Torch's threads wait for each other many times a batch. If one of them has no core of
-    its own, all wait for it: 75 faces took 51 s on two busy cores with two threads, and 2 s
-    with one.
-    """
-    before = torch.get_num_threads()
-    if device.name == "cpu":
-        torch.set_num_threads(max(1, before // 2))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

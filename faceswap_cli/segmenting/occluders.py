@@ -15,7 +15,7 @@ from faceswap_cli.segmenting.textures import Picture
 from faceswap_cli.types import Points
 
 _KINDS = ("hand", "hair", "thing", "microphone", "piece")
-_ODDS = (0.52, 0.16, 0.14, 0.08, 0.10)
+_ODDS = (0.6, 0.13, 0.11, 0.07, 0.09)
 _BITS = 4
 """Of a pixel, that cv2 draws to."""
 
@@ -106,7 +106,7 @@ def _lay(
     if second is not None:
         texture = texture + drawn.second[..., None] * (second - texture)
     layer = texture * drawn.shade[..., None]
-    if rng.random() < 0.35:
+    if rng.random() < 0.45:
         sigma = side * rng.uniform(0.003, 0.02)
         alpha = cv2.GaussianBlur(alpha, (0, 0), sigma)
         layer = cv2.GaussianBlur(layer, (0, 0), sigma)

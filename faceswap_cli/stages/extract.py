@@ -17,7 +17,7 @@ import torch
 from faceswap_cli.config import ExtractConfig, InputConfig
 from faceswap_cli.detect import build_detector, build_landmarker
 from faceswap_cli.detect.appearance import build_appearance
-from faceswap_cli.device import choose_device
+from faceswap_cli.device import choose_device, shared_cores
 from faceswap_cli.errors import DeviceError
 from faceswap_cli.extracting.choose import choose_people
 from faceswap_cli.extracting.cut import Cutter, Wanted
@@ -93,7 +93,8 @@ def run_extract(
         for side in sides:
             run = _Side(side, workspace, section, inputs, engines, StageReport(f"extract {side}"))
             try:
-                _extract(run, sources[side], redo=redo)
+                with shared_cores(choose_device(section.device)):
+                    _extract(run, sources[side], redo=redo)
             except torch.OutOfMemoryError as error:
                 raise DeviceError(
                     f"out of memory on {section.device}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from faceswap_cli.config import InputConfig, MergeConfig
-from faceswap_cli.device import Device, choose_device
+from faceswap_cli.device import Device, choose_device, shared_cores
 from faceswap_cli.errors import GeometryError, MediaError, WorkspaceError
 from faceswap_cli.faces.faceset import Faceset, open_faceset
 from faceswap_cli.faces.record import FaceRecord
@@ -22,7 +22,7 @@ from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.media.span import FrameRanges
 from faceswap_cli.merging.choose import check_origin, check_time, choose_faces, first_face
 from faceswap_cli.merging.compose import Drawn, Look, paste_faces
-from faceswap_cli.merging.draw import Artist, Cut, cut_face, instruct, shared_cores, to_faces
+from faceswap_cli.merging.draw import Artist, Cut, cut_face, instruct, to_faces
 from faceswap_cli.merging.likeness import measure_range
 from faceswap_cli.merging.shown import FaceMasks
 from faceswap_cli.progress import Stopwatch, progress
