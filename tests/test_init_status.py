@@ -270,3 +270,28 @@ def test_broken_config_is_an_error_with_its_place(footage: Path) -> None:
         init(footage, src_span="0-1")
     with pytest.raises(tomllib.TOMLDecodeError):
         tomllib.loads(workspace.config.read_text())
+
+
+def test_further_videos_are_linked_beside_the_first(footage: Path) -> None:
+    workspace = init(footage, more_src=[footage / "party.mp4", footage / "other.mp4"])
+    assert [path.name for path in workspace.more_videos("src")] == [
+        "data_src_2.mp4",
+        "data_src_3.mp4",
+    ]
+    assert workspace.source("src").name == "data_src.mp4"
+    init(footage, more_src=[footage / "party.mp4", footage / "other.mp4"])
+    longer = write_clip(footage / "longer.mp4", grey_images(30))
+    with pytest.raises(WorkspaceError, match=r"other footage of src: data_src_2.mp4"):
+        init(footage, more_src=[longer])
+    with pytest.raises(ConfigError, match="further footage of dst must be videos"):
+        init(footage, more_dst=[footage / "stills"])
+
+
+def test_status_lists_people(footage: Path) -> None:
+    workspace = init(footage)
+    path = workspace.people("dst") / "people.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"people": [{"person": 0, "faces": 70}, {"person": 1, "faces": 3}]}')
+    assert "dst people: 0 (70 faces), 1 (3 faces)" in read_status(workspace).text()
+    path.write_text('{"people": 7}')
+    assert "dst people:" not in read_status(workspace).text()

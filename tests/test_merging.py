@@ -1,21 +1,26 @@
 """Choosing, cutting, compositing: laws and numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
-from faceswap_cli.imaging import to_float
+from faceswap_cli.imaging import to_float, to_uint8
 from faceswap_cli.merging.choose import choose_faces
 from faceswap_cli.merging.compose import (
     Box,
     Drawn,
     Look,
+    Shown,
     blend,
     face_box,
     face_mask,
+    mask_from_frame,
     paste_faces,
     unsharp,
 )
@@ -228,3 +233,46 @@ def test_crop_is_the_frame_seen_through_the_same_matrix() -> None:
     cut = cut_face(frame, landmarks, face_type="full", size_px=96)
     again = warp(frame, crop_from_frame(landmarks, "full", 96), size_wh=(96, 96))
     np.testing.assert_array_equal(cut.image, again)
+
+
+def hidden_right(drawn: Drawn, record: FaceRecord) -> Drawn:
+    """The same face with a thing before the right half of its crop."""
+    mask = np.ones((record.size_px // 2,) * 2, np.float32)
+    mask[:, record.size_px // 4 :] = 0.0
+    shown = Shown(mask, mask_from_frame(record, to_uint8(mask)))
+    return replace(drawn, shown=shown)
+
+
+def test_what_is_before_the_face_keeps_every_bit() -> None:
+    frame, record = smooth_picture(3, (96, 72)), made_record(0, size_px=30.0)
+    drawn = drawn_for(frame, record.landmarks)
+    painted = replace(drawn, face=1 - drawn.face)
+    _, whole = paste_faces(frame, [painted], SOFT)
+    result, half = paste_faces(frame, [hidden_right(painted, record)], SOFT)
+    middle = record.landmarks[27, 0]
+    hidden = np.arange(96) > middle + 3
+    np.testing.assert_array_equal(result[:, hidden], frame[:, hidden])
+    assert whole[:, hidden].max() > 200
+    assert half[:, ~hidden].max() > 200
+
+
+def test_the_edge_of_what_is_before_the_face_is_soft_towards_the_face() -> None:
+    frame, record = smooth_picture(3, (96, 72)), made_record(0, size_px=30.0)
+    drawn = hidden_right(drawn_for(frame, record.landmarks), record)
+    _, mask = paste_faces(frame, [drawn], SOFT)
+    row = mask[32].astype(int)
+    at = int(record.landmarks[27, 0])
+    assert row[at - 4 : at - 1].tolist() == sorted(row[at - 4 : at - 1].tolist(), reverse=True)
+    assert row[at - 1] < row[at - 6] == 255
+
+
+def test_choosing_a_person_leaves_out_frames_and_other_clips() -> None:
+    records = [made_record(n, track=n % 2).model_copy(update={"person": n % 2}) for n in range(6)]
+    other = made_record(1, source_name="data_dst_2.mp4").model_copy(update={"person": 1})
+    chosen = choose_faces(
+        [*records, other], "person 1", excluded={3}, other_clips={"data_dst_2.mp4"}
+    )
+    assert sorted(chosen) == [1, 5]
+    assert chosen[1] == [records[1]]
+    with pytest.raises(WorkspaceError, match=r"no face belongs to person 9; there are person 0 .3"):
+        choose_faces(records, "person 9")
