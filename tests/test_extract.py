@@ -328,6 +328,7 @@ def test_people_are_listed_and_chosen(tmp_path: Path) -> None:
     assert {(record.person, record.track) for record in records} == {(1, 1)}
     with pytest.raises(WorkspaceError, match=r"there is no person 7; there are 2: 0 .8 faces"):
         extract(workspace, SECTION.model_copy(update={"person": "7"}), engine, redo=True)
+    assert len(list(workspace.aligned("dst").glob("*.png"))) == 8  # nothing was moved aside
 
 
 def test_who_looks_like_a_picture_is_chosen(tmp_path: Path) -> None:

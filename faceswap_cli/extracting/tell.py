@@ -21,17 +21,10 @@ def tell_side(
     people: Sequence[Person],
     section: ExtractConfig,
 ) -> None:
-    """Sum a side up in its report, or raise WorkspaceError if no face was found."""
+    """Sum a side up in its report."""
     entries = [entry for manifest in manifests for entry in manifest.items.values()]
     tracks = Counter(face["track"] for entry in entries for face in entry["faces"])
     small, weak = _left_out(clips)
-    if not people:
-        raise WorkspaceError(
-            f"no face in {sum(len(clip.store.frame_numbers()) for clip in clips)} frames of"
-            f" {report.stage.removeprefix('extract ')} ({small} too small, {weak} too uncertain)",
-            seen_in=clips[0].source.info.path,
-            fix="choose footage with a face, or lower --min-score and --min-face-px",
-        )
     origins = Counter(face.sighting.origin for clip in clips for face in clip.store.lean())
     report.facts |= {
         "faces": tracks.total(),
@@ -53,6 +46,19 @@ def tell_side(
         report.failed |= json.loads(clip.store.about("failed") or "{}")
         if (losses := clip.store.about("losses")) is not None:
             report.facts["not decodable"] = losses
+
+
+def refuse_nobody(side: str, clips: Sequence[Clip], people: Sequence[Person]) -> None:
+    """Raise WorkspaceError if no face was found."""
+    if people:
+        return
+    small, weak = _left_out(clips)
+    raise WorkspaceError(
+        f"no face in {sum(len(clip.store.frame_numbers()) for clip in clips)} frames of {side}"
+        f" ({small} too small, {weak} too uncertain)",
+        seen_in=clips[0].source.info.path,
+        fix="choose footage with a face, or lower --min-score and --min-face-px",
+    )
 
 
 def _left_out(clips: Sequence[Clip]) -> tuple[int, int]:

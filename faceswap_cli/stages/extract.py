@@ -27,7 +27,7 @@ from faceswap_cli.extracting.manual import ManualFaces, read_manual
 from faceswap_cli.extracting.people import list_people
 from faceswap_cli.extracting.press import CpuPress, CudaPress, Press
 from faceswap_cli.extracting.steady import SteadyFaces
-from faceswap_cli.extracting.tell import tell_side
+from faceswap_cli.extracting.tell import refuse_nobody, tell_side
 from faceswap_cli.extracting.understand import Clip, understand
 from faceswap_cli.faces.sighting_store import SightingStore
 from faceswap_cli.files import Manifest, fingerprint, only_one, read_manifest, sweep_partials
@@ -122,7 +122,10 @@ def _press(section: ExtractConfig) -> Press:
 
 
 def _extract(run: _Side, sources: Sequence[tuple[str, Source]], *, redo: bool) -> None:
-    manifests, is_same_again = _open_manifests(run, sources, redo=redo)
+    is_same_again = redo and _was_made_so(run, sources)
+    # Other settings are refused before anything is looked at; what is there is moved aside
+    # only when it is known what comes instead.
+    manifests = [] if redo else _open_manifests(run, sources, redo=False)
     sweep_partials(run.workspace.aligned(run.name), run.workspace.overlays(run.name))
     manual = read_manual(run.section.manual, sources)
     clips: list[Clip] = []
@@ -140,7 +143,9 @@ def _extract(run: _Side, sources: Sequence[tuple[str, Source]], *, redo: bool) -
             token=fingerprint(repair=run.section.repair, engines=run.engines.names),
         )
         people = list_people(clips, run.workspace.people(run.name))
+        refuse_nobody(run.name, clips, people)
         wanted = choose_people(run.section, people, run.engines)
+        manifests = manifests or _open_manifests(run, sources, redo=True)
         for clip, manifest in zip(clips, manifests, strict=True):
             _cut(run, clip, manifest, wanted)
         tell_side(run.report, clips, manifests, people, run.section)
@@ -155,25 +160,30 @@ def _stage_name(side: Side, clip: str) -> str:
     return f"extract-{side}-{clip}" if clip else f"extract-{side}"
 
 
+def _was_made_so(run: _Side, sources: Sequence[tuple[str, Source]]) -> bool:
+    """Tell whether what is there has these very settings: then all is to be done once more."""
+    return all(
+        read_manifest(run.workspace.manifest(_stage_name(run.name, name)))[0]
+        == _settings(run, source)
+        for name, source in sources
+    )
+
+
 def _open_manifests(
     run: _Side, sources: Sequence[tuple[str, Source]], *, redo: bool
-) -> tuple[list[Manifest], bool]:
-    """Return the manifest of each clip, and whether the same is to be done once more."""
+) -> list[Manifest]:
+    """Return the manifest of each clip; if all is done again, move the faces there aside."""
     aligned = run.workspace.aligned(run.name)
     paths = [run.workspace.manifest(_stage_name(run.name, name)) for name, _ in sources]
-    settings = [_settings(run, source) for _, source in sources]
-    before = [read_manifest(path) for path in paths]
-    was_cut = any(entry["faces"] for _, items in before for entry in items.values())
-    emptied = was_cut and not _has_pictures(aligned)
-    is_same_again = redo and [was for was, _ in before] == settings
+    entries = (entry for path in paths for entry in read_manifest(path)[1].values())
+    emptied = any(entry["faces"] for entry in entries) and not _has_pictures(aligned)
     if redo and _has_pictures(aligned):
         aligned.rename(_free_name(aligned))
     command = f"faceswap-cli extract {run.workspace.root} --side {run.name}"
-    manifests = [
-        Manifest.open(path, wanted, command=command, redo=redo or emptied)
-        for path, wanted in zip(paths, settings, strict=True)
+    return [
+        Manifest.open(path, _settings(run, source), command=command, redo=redo or emptied)
+        for path, (_, source) in zip(paths, sources, strict=True)
     ]
-    return manifests, is_same_again
 
 
 def _settings(run: _Side, source: Source) -> dict[str, Any]:
