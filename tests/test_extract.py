@@ -67,7 +67,8 @@ class FakeEngine:
 
     def _appearance(self, marks: Landmarks) -> NDArray[np.float32]:
         """Who is on the left is another person than who is on the right."""
-        return np.eye(2, dtype=np.float32)[int(marks.points68[30, 0] > 45.0)]
+        is_right = float(marks.points68[30, 0] > 45.0)
+        return np.array([1.0 - is_right, is_right], np.float32)
 
 
 def clip(

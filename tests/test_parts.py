@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceswap_cli.media.reader import read_frames, read_parts
+from faceswap_cli.media.reader import Frame, read_frames, read_parts
 from faceswap_cli.media.source import open_source
 from tests.clips import set_display_matrix, write_clip
 from tests.made_faces import smooth_picture
@@ -67,6 +67,7 @@ def test_pictures_come_whole(tmp_path: Path) -> None:
     for i in range(2):
         write_image(tmp_path / f"{i}.png", smooth_picture(i, (40, 30)))
     (frame,) = open_source(tmp_path).parts(lambda index: (3, 3, 9, 9) if index == 1 else None)
+    assert isinstance(frame, Frame)
     assert (frame.index, frame.corner_xy, frame.size_wh) == (1, (0, 0), (40, 30))
 
 

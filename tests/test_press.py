@@ -28,8 +28,8 @@ def test_a_part_of_a_frame_gives_the_same_picture_as_the_whole() -> None:
     whole = Frame(0, Fraction(0), Fraction(1), image)
     part = Frame(0, Fraction(0), Fraction(1), image[4:, 2:].copy(), (2, 4), (96, 72))
     pictures = [CpuPress(".png", 95).picture(frame, record) for frame in (whole, part)]
-    inner = [decode_image(picture, "x")[10:-10, 10:-10] for picture in pictures]
-    assert np.array_equal(*inner)
+    of_whole, of_part = (decode_image(picture, "x")[10:-10, 10:-10] for picture in pictures)
+    assert np.array_equal(of_whole, of_part)
 
 
 @pytest.mark.gpu
