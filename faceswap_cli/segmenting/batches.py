@@ -31,7 +31,7 @@ DRAWN_BAND = (0.05, 0.25)
 drawn labels, where a face ends is for them to say."""
 LEAST_TRUST = 0.2
 """How often faces are seen that do not seem free, against those that do."""
-GLASSES, NEW_BACKGROUND, SECOND_THING, FAR = 0.08, 0.15, 0.25, 0.2
+GLASSES, NEW_BACKGROUND, SECOND_THING = 0.08, 0.15, 0.25
 """Shares of the faces."""
 AHEAD = 3
 _STREAM = 0x3A5C
@@ -153,9 +153,6 @@ class Batches:
             view.image = behind + label[..., None] * (view.image - behind)
         if rng.random() < GLASSES:
             put_on_glasses(view, rng)
-        if rng.random() < FAR:  # a hand in focus before a face that is not
-            sigma = self._resolution * rng.uniform(0.004, 0.018)
-            view.image = np.asarray(cv2.GaussianBlur(view.image, (0, 0), sigma), np.float32)
         if rng.random() < self._occluders:
             cover(view, face, self._faces, rng)
             if rng.random() < SECOND_THING:
