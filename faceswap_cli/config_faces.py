@@ -92,7 +92,7 @@ class ExtractConfig(Section):
         "", description="JSON of landmarks, as `landmarks export` writes it: taken as they are."
     )
     overlay: bool = Field(False, description="Also draw landmarks into aligned_debug/.")
-    batch_frames: int = Field(10, ge=1, le=256, description="Frames that go through at once.")
+    batch_frames: int = Field(13, ge=1, le=256, description="Frames that go through at once.")
     device: DeviceName = Field("auto", description="Where the networks run.")
 
 

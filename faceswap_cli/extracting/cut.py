@@ -1,7 +1,7 @@
 """The last pass: the faces that are wanted are cut out of their frames and written."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 WAITING = 12
 """Frames whose pictures are not written yet."""
-SLACK = 0.1
-"""Added around a crop, sides: by so much steadying may move it."""
+REACH_PX, REACH_SHRUNK = 6.0, 1.6
+"""Beyond a crop, what a warp needs: its cubic, and its low-pass by how much it shrinks."""
 
 Wanted = Callable[[Seen], bool]
 
@@ -64,35 +64,40 @@ class Cutter:
         """
         waiting: deque[tuple[int, Future[dict[str, Any]]]] = deque()
         todo = {index for index in frames if self._name(index) not in self.manifest.items}
-        boxes = self._boxes(todo)
-        for index in sorted(todo - boxes.keys()):
-            self._finish(index, {"index": index, "faces": []}, bar)
-        if not boxes:
-            return
-        parts = self.source.parts(boxes.get)
+        found: dict[int, list[Seen]] = {}
+
+        def where(index: int) -> PartBox | None:
+            """Tell what is needed of a frame; called by the thread that decodes, in order."""
+            faces = self._wanted_at(index) if index in todo else []
+            if not faces:
+                return None
+            found[index] = faces
+            return self._box(faces)
+
         with ThreadPoolExecutor(thread_name_prefix="cut") as pool:
-            for frame in read_ahead(parts, depth=WAITING):
+            for frame in read_ahead(self.source.parts(where), depth=WAITING):
+                todo.discard(frame.index)
                 if isinstance(frame, BadFrame):
                     self.failed[frame.name] = frame.reason
                     continue
-                faces = self._wanted_at(frame.index)
+                faces = found.pop(frame.index)
                 waiting.append((frame.index, pool.submit(self._cut, frame, faces)))
                 while len(waiting) > WAITING:
                     self._settle(waiting, bar)
             while waiting:
                 self._settle(waiting, bar)
+        for index in sorted(todo):
+            self._finish(index, {"index": index, "faces": []}, bar)
 
-    def _boxes(self, todo: set[int]) -> dict[int, PartBox]:
-        """Return what is needed of each frame that has a wanted face."""
-        boxes: dict[int, PartBox] = {}
+    def _box(self, faces: Sequence[Seen]) -> PartBox:
+        """Return what is needed of a frame."""
         size_wh, face_type = self.source.info.size_wh, self.describer.section.face_type
-        for face in self.faces.store.lean():
-            index = face.sighting.frame
-            if index in todo and self.wanted(face):
-                whole = (0, 0, *size_wh) if self.overlays else None
-                part = whole or part_of(face.sighting, face_type, size_wh)
-                boxes[index] = join(boxes.get(index), part)
-        return boxes
+        if self.overlays is not None:
+            return 0, 0, *size_wh
+        size_px = self.describer.section.size_px
+        parts = [part_of(face.sighting, face_type, size_px, size_wh) for face in faces]
+        lefts, tops, rights, bottoms = zip(*parts, strict=True)
+        return min(lefts), min(tops), max(rights), max(bottoms)
 
     def _wanted_at(self, index: int) -> list[Seen]:
         """Return the faces of a frame that are cut: the largest first, no more than asked for."""
@@ -131,27 +136,20 @@ class Cutter:
         return entry
 
 
-def part_of(face: Sighting, face_type: str, size_wh: tuple[int, int]) -> PartBox:
-    """Return what of a frame a crop shows, with room for steadying.
+def part_of(face: Sighting, face_type: str, size_px: int, size_wh: tuple[int, int]) -> PartBox:
+    """Return what of a frame a crop shows.
 
     Args:
         face: With landmarks of 68 points.
         face_type: Of the crop.
+        size_px: Side of the crop.
         size_wh: Of the frame.
 
     Raises:
         GeometryError: The landmarks are not finite or coincide.
     """
-    frame_from_crop = crop_from_frame(face.points68, face_type, 1.0).inverse()
-    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-    seen = frame_from_crop.apply(corners)
-    side_px = frame_from_crop.scale
-    left, top, right, bottom = bounding_box(seen, size_wh, pad=SLACK * side_px)
+    frame_from_crop = crop_from_frame(face.points68, face_type, size_px).inverse()
+    corners = np.array([[0, 0], [size_px, 0], [size_px, size_px], [0, size_px]], np.float64) - 0.5
+    pad = REACH_PX + REACH_SHRUNK * frame_from_crop.scale
+    left, top, right, bottom = bounding_box(frame_from_crop.apply(corners), size_wh, pad=pad)
     return left, top, right, bottom
-
-
-def join(a: PartBox | None, b: PartBox) -> PartBox:
-    """Return the box around two."""
-    if a is None:
-        return b
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from faceswap_cli.curating.landmark_files import ManualFace
 from faceswap_cli.detect import Detection, Detector, Landmarker, Landmarks
@@ -191,7 +192,7 @@ def _seen_frame(frame: Frame, small: int, weak: int) -> SeenFrame:
 
 
 def _sightings(
-    frame: Frame, found: Located, appearances: Sequence[np.ndarray], origin: Origin
+    frame: Frame, found: Located, appearances: Sequence[NDArray[np.float32]], origin: Origin
 ) -> Iterator[tuple[Sighting, bytes | None]]:
     for (detection, marks), appearance in zip(found, appearances, strict=True):
         sighting = Sighting(

@@ -219,10 +219,17 @@ def _unlike(track: _Track, sighting: Sighting, shape: Shape) -> float:
 
 
 def _unlike_look(track: _Track, appearance: NDArray[np.float32]) -> float:
-    """Return how much less alike they are than the track is to itself: 0 to some 1."""
+    """Return how much less alike they are than the track is to itself: 0 to some 1.
+
+    A face that opens its mouth and turns leaves its usual look within a few frames, but not
+    that of the frame before.
+    """
     if not appearance.size or track.look.size != appearance.size:
         return LOOK_UNKNOWN
-    return max(0.0, track.likeness - float(track.look @ appearance))
+    alike = float(track.look @ appearance)
+    if track.last.appearance.size == appearance.size:
+        alike = max(alike, float(track.last.appearance @ appearance))
+    return max(0.0, track.likeness - alike)
 
 
 def _centre(sighting: Sighting) -> complex:

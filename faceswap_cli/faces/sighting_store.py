@@ -72,7 +72,7 @@ class Seen:
 
 
 class SightingStore:
-    """The sightings of one clip. For one thread."""
+    """The sightings of one clip. For one thread at a time."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path, self._db = path, connection
@@ -220,7 +220,7 @@ class SightingStore:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level="DEFERRED")
+    connection = sqlite3.connect(path, isolation_level="DEFERRED", check_same_thread=False)
     # Not WAL: that needs shared memory, which disks over a network do not have.
     connection.execute("PRAGMA journal_mode = TRUNCATE")
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -39,8 +39,8 @@ from faceswap_cli.workspace import StageReport, Workspace
 
 LOOKS = {"landmarker", "min_score", "min_face_px", "every", "recognizer", "manual"}
 """Settings that decide what is seen; the others decide what is made of it."""
-STRIDE = 3
-"""The detector sees every third frame of a film, and all where faces come, go or leap."""
+STRIDE = 4
+"""The detector sees every fourth frame of a film, and all where faces come, go or leap."""
 NOT_THE_RESULT = {"side", "overlay", "batch_frames", "device"}
 """Settings that do not change what the crops look like."""
 
