@@ -23,6 +23,8 @@ PartBox = tuple[int, int, int, int]
 ROUGH = 1  # SWS_FAST_BILINEAR
 MARGIN_PX = 16
 """Around a part: twice what bicubic chroma needs; its corner lies on a multiple of it."""
+STEP_PX = 64
+"""Of the size of a part."""
 
 
 class Converter:
@@ -41,8 +43,9 @@ class Converter:
         self._reformatter, self._cropper = VideoReformatter(), _Cropper()
 
     def whole(self, frame: Any) -> RgbImage:
-        """Return the upright picture, (H, W, 3)."""
-        return self._turn.apply(self._to_rgb(frame))
+        """Return the upright picture, (H, W, 3); a rough one may have gaps between its rows."""
+        rgb = self._to_rgb(frame)
+        return rgb if self._flags == ROUGH and self._turn == Turn() else self._turn.apply(rgb)
 
     def part(self, frame: Any, box: PartBox) -> tuple[RgbImage, tuple[int, int]]:
         """Return a part of the upright picture, and the (x, y) of its corner.
@@ -79,16 +82,15 @@ def warn_of_hdr(colour: ColourTags, name: object) -> None:
 
 
 def _with_margin(box: PartBox, size_wh: tuple[int, int]) -> PartBox:
-    low = [max(0, (v - MARGIN_PX) // MARGIN_PX * MARGIN_PX) for v in box[:2]]
-    high = [-(-(v + MARGIN_PX) // MARGIN_PX) * MARGIN_PX for v in box[2:]]
-    low = [
-        min(at, (size - 1) // MARGIN_PX * MARGIN_PX) for at, size in zip(low, size_wh, strict=True)
-    ]
-    ends = [
-        min(max(end, at + MARGIN_PX), size)
-        for end, at, size in zip(high, low, size_wh, strict=True)
-    ]
-    return low[0], low[1], ends[0], ends[1]
+    """Return a box around it whose corner lies on MARGIN_PX and whose size changes seldom."""
+    spans = []
+    for first, last, size in zip(box[:2], box[2:], size_wh, strict=True):
+        length = -(-(last - first + 3 * MARGIN_PX) // STEP_PX) * STEP_PX
+        low = max(0, (first - MARGIN_PX) // MARGIN_PX * MARGIN_PX)
+        low = min(low, max(0, -((length - size) // MARGIN_PX) * MARGIN_PX))
+        spans.append((low, min(low + length, size)))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
 
 
 class _Cropper:
@@ -99,17 +101,25 @@ class _Cropper:
 
     def __init__(self) -> None:
         self._key: object = None
-        self._graph: Any = None
+        self._push: Any = None
+        self._crop: Any = None
+        self._pull: Any = None
 
     def cut(self, frame: Any, box: PartBox) -> Any:
-        key = (box, frame.width, frame.height, frame.format.name)
+        left, top, right, bottom = box
+        key = (right - left, bottom - top, frame.width, frame.height, frame.format.name)
         if key != self._key:
-            self._graph, self._key = _crop_graph(frame, box), key
-        self._graph.push(frame)
-        return self._graph.pull()
+            self._push, self._crop, self._pull = _crop_graph(frame, box)
+            self._key = key
+        else:  # a new graph takes longer than the part's conversion
+            self._crop.process_command("x", str(left))
+            self._crop.process_command("y", str(top))
+        self._push(frame)
+        return self._pull()
 
 
-def _crop_graph(frame: Any, box: PartBox) -> Any:
+def _crop_graph(frame: Any, box: PartBox) -> tuple[Any, Any, Any]:
+    """Return what takes a frame, the filter that crops it, and what gives the part."""
     left, top, right, bottom = box
     graph = av.filter.Graph()
     source = graph.add_buffer(
@@ -123,4 +133,4 @@ def _crop_graph(frame: Any, box: PartBox) -> Any:
     source.link_to(crop)
     crop.link_to(sink)
     graph.configure()
-    return graph
+    return graph.push, crop, graph.pull
