@@ -243,13 +243,14 @@ def test_the_limit_is_in_the_message() -> None:
 
 
 def test_a_hundred_megapixels_are_decoded_in_the_memory_they_take() -> None:
+    data = saved(Image.new("L", (10_000, 10_000), 77), "JPEG")
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    image = decode_image(saved(Image.new("L", (10_000, 10_000), 77), "JPEG"), "a.jpg")
+    image = decode_image(data, "a.jpg")
     assert image.shape == (10_000, 10_000, 3)
     assert image[9_999, 9_999].tolist() == [77] * 3
     took_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
-    # The decoder takes twice the picture; it is turned to RGB in place.
-    assert took_kib < 2.3 * image.nbytes / 1024
+    # The decoder takes twice the picture; it is turned to RGB in place. A copy more is a third.
+    assert took_kib < 2.6 * image.nbytes / 1024
 
 
 WHOLE = {
