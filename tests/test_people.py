@@ -95,9 +95,7 @@ def test_laws_of_any_tracks(spells: list[tuple[int, int, int]]) -> None:
 
 def test_the_list_of_people_says_who_is_where() -> None:
     tracks, sightings = told(spell(0, range(20)), spell(1, range(20, 35)), spell(0, range(35, 60)))
-    first, second = summarise(
-        group(tracks, sightings, alike=ALIKE), tracks, sightings, size_wh=FRAME_WH
-    )
+    first, second = summarise(group(tracks, sightings, alike=ALIKE), tracks, sightings)
     assert (first.number, first.tracks, first.num_faces) == (0, (0, 2), 45)
     assert (first.first_frame, first.last_frame) == (0, 59)
     assert (second.number, second.tracks, second.num_faces) == (1, (1,), 15)
@@ -114,15 +112,13 @@ def test_the_range_of_yaw_leaves_out_the_odd_wrong_one() -> None:
     turned = sightings[7].points68.copy()
     turned[30] += [25.0, 0.0]
     wrong = [replace(s, points68=turned) if s.frame == 7 else s for s in sightings]
-    people = [
-        summarise({0: 0}, [0] * 300, some, size_wh=FRAME_WH)[0] for some in (sightings, wrong)
-    ]
+    people = [summarise({0: 0}, [0] * 300, some)[0] for some in (sightings, wrong)]
     assert people[0].yaw_range_deg == people[1].yaw_range_deg
 
 
 def test_who_looks_like_a_face_is_found_by_it() -> None:
     tracks, sightings = told(spell(0, range(20)), spell(1, range(20, 35)))
-    people = summarise({0: 0, 1: 1}, tracks, sightings, size_wh=FRAME_WH)
+    people = summarise({0: 0, 1: 1}, tracks, sightings)
     for who in (0, 1):
         wanted = look(who, noise=0.3, frame=99)
         assert find_like(wanted, people, alike=ALIKE, picture="a.jpg") == who
@@ -130,7 +126,7 @@ def test_who_looks_like_a_face_is_found_by_it() -> None:
 
 def test_nobody_alike_is_an_error_that_names_the_likeness_of_each() -> None:
     tracks, sightings = told(spell(0, range(20)), spell(1, range(20, 35)))
-    people = summarise({0: 0, 1: 1}, tracks, sightings, size_wh=FRAME_WH)
+    people = summarise({0: 0, 1: 1}, tracks, sightings)
     stranger = look(7)
     with pytest.raises(WorkspaceError) as caught:
         find_like(stranger, people, alike=ALIKE, picture="friend.jpg")
@@ -144,7 +140,7 @@ def test_nobody_alike_is_an_error_that_names_the_likeness_of_each() -> None:
 @pytest.mark.parametrize("appearance", [np.zeros(0, np.float32), np.ones(3, np.float32)])
 def test_a_face_that_cannot_be_compared_is_an_error(appearance: NDArray[np.float32]) -> None:
     tracks, sightings = told(spell(0, range(20)))
-    people = summarise({0: 0}, tracks, sightings, size_wh=FRAME_WH)
+    people = summarise({0: 0}, tracks, sightings)
     with pytest.raises(WorkspaceError, match="nobody to compare it with"):
         find_like(appearance, people, alike=ALIKE, picture="a.jpg")
 

@@ -37,7 +37,7 @@ from faceswap_cli.faces.sighting import Sighting
 from faceswap_cli.masks import hull_mask
 from faceswap_cli.media.span import FrameRanges
 from tests.made_faces import face_at
-from tests.scans import SIZE_WH, but, columns_of, film, look_of, made_store, sighting
+from tests.scans import but, columns_of, film, look_of, made_store, sighting
 
 SECTION = ScanConfig()
 NUM = 40
@@ -140,7 +140,7 @@ def test_a_small_box_is_tiny(scan: Scanner) -> None:
 def test_a_turned_head_is_extreme(scan: Scanner) -> None:
     for yaw_deg, expected in ((70.0, ("extreme_pose",)), (-70.0, ("extreme_pose",)), (35.0, ())):
         points = head_points(yaw_deg, middle=(300.0, 200.0))
-        yaw = estimate_pose(points, SIZE_WH)[1]
+        yaw = estimate_pose(points)[1]
         assert (abs(yaw) > SECTION.extreme_deg) == bool(expected)
         results = scan([but(points68=points)(face) for face in film()])
         assert {result.codes for result in results} == {expected}

@@ -117,7 +117,7 @@ def _facts(
     landmarks = face.points68.round(3)
     check_in_frame(landmarks, frame_size_wh)
     crop = crop_from_frame(landmarks, face_type, size_px)
-    pitch, yaw, roll = (round(angle, 2) for angle in estimate_pose(landmarks, frame_size_wh))
+    pitch, yaw, roll = (round(angle, 2) for angle in estimate_pose(landmarks))
     left, top, right, bottom = (round(value, 2) for value in face.bounds)
     return {
         "landmarks_frame": tuple((x, y) for x, y in landmarks.tolist()),

@@ -80,13 +80,16 @@ class _Clip:
     """Which faces are of the people that the film is about."""
 
 
+NO_FRAMES = FrameRanges()
+
+
 def scan_frames(
     frames: Sequence[int],
     faces: ScannedFaces,
     section: ScanConfig,
     *,
     cuts: Sequence[int] = (),
-    excluded: FrameRanges = FrameRanges(),  # noqa: B008 - frozen
+    excluded: FrameRanges = NO_FRAMES,
     main: Collection[int] | None = None,
 ) -> list[FrameFindings]:
     """Judge each frame that was looked at, by the faces of the main people alone.

@@ -71,7 +71,7 @@ class Recognizer:
             providers.insert(0, _CUDA)
         try:
             session = runtime.InferenceSession(data, options, providers=providers)
-        except Exception as error:  # it has a class for each way to fail, and no base
+        except _failures(runtime) as error:
             raise ConfigError(
                 f"no network that onnxruntime can run: {str(error)[:200]}",
                 seen_in=f"{OPTION} {path}",
@@ -129,6 +129,13 @@ def _read(path: Path) -> bytes:
             seen_in=f"{OPTION} {path}",
             fix="name an ONNX file of a face recognition network",
         ) from error
+
+
+def _failures(runtime: Any) -> tuple[type[Exception], ...]:
+    """Return what onnxruntime raises: a class for each way to fail, and no base of its own."""
+    own = vars(runtime.capi.onnxruntime_pybind11_state).values()
+    kinds = [kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*kinds, RuntimeError, ValueError)
 
 
 def _runtime() -> Any:

@@ -32,7 +32,7 @@ class Describer:
         section, sighting = self.section, face.sighting
         landmarks = sighting.points68.round(3)
         crop = crop_from_frame(landmarks, section.face_type, section.size_px)
-        pitch, yaw, roll = (round(v, 2) for v in estimate_pose(landmarks, frame.size_wh))
+        pitch, yaw, roll = (round(v, 2) for v in estimate_pose(landmarks))
         mesh = None if sighting.mesh is None else sighting.mesh.round(2).tolist()
         return FaceRecord(
             face_type=section.face_type,

@@ -29,8 +29,7 @@ def list_people(clips: Sequence[Clip], folder: Path) -> list[Person]:
     faces, rows = in_one_row(clips)
     persons = {face.track: face.person for _, face in faces}
     tracks = [face.track for _, face in faces]
-    size_wh = clips[0].source.info.size_wh
-    people = summarise(persons, tracks, rows, size_wh=size_wh)
+    people = summarise(persons, tracks, rows)
     filled = Counter(
         face.person for _, face in faces if face.sighting.origin in ("repaired", "interpolated")
     )
@@ -71,7 +70,7 @@ def _draw(person: Person, faces: Sequence[tuple[Clip, Seen]], folder: Path) -> N
         tiles = dict(clip.store.tiles(person.number))
         for owner, face in faces:
             if owner is clip and face.id in tiles:
-                yaw_deg = estimate_pose(face.sighting.points68, clip.source.info.size_wh)[1]
+                yaw_deg = estimate_pose(face.sighting.points68)[1]
                 shown.append((face, yaw_deg, tiles[face.id]))
     frames = [face.sighting.frame for face, _, _ in shown]
     chosen = [shown[index] for index in choose_spread(frames, [yaw for _, yaw, _ in shown])]

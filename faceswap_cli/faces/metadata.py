@@ -53,20 +53,20 @@ def _comments(data: bytes) -> list[tuple[int, int, bytes]]:
     if data.startswith(_PNG):
         return [
             (start, end, data[start + 8 + len(_KEYWORD) : end - 4])
-            for kind, start, end in _png_chunks(data)
+            for kind, start, end in png_chunks(data)
             if kind == b"iTXt" and data.startswith(_KEYWORD, start + 8)
         ]
     if data.startswith(b"\xff\xd8"):
         return [
             (start, end, data[start + 4 : end])
-            for marker, start, end in _jpeg_markers(data)
+            for marker, start, end in jpeg_segments(data)
             if marker == _COM
         ]
     raise MediaError("neither a JPEG nor a PNG")
 
 
-def _jpeg_markers(data: bytes) -> list[tuple[int, int, int]]:
-    """Return (marker, start, end) of the segments before the pixels."""
+def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
+    """Return (marker, start, end) of the segments before the pixels, or raise MediaError."""
     found: list[tuple[int, int, int]] = []
     at = 2
     while True:
@@ -93,12 +93,12 @@ def _jpeg_segments(payload: bytes) -> bytes:
 
 
 def _after_apps(data: bytes) -> int:
-    ends = [end for marker, _, end in _jpeg_markers(data) if marker in _APP]
+    ends = [end for marker, _, end in jpeg_segments(data) if marker in _APP]
     return max(ends, default=2)
 
 
-def _png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Return (type, start, end) of the chunks before the pixels."""
+def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """Return (type, start, end) of the chunks before the pixels, or raise MediaError."""
     found: list[tuple[bytes, int, int]] = []
     at = len(_PNG)
     while True:
@@ -120,7 +120,7 @@ def _png_chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def _after_ihdr(data: bytes) -> int:
-    chunks = _png_chunks(data)
+    chunks = png_chunks(data)
     if not chunks or chunks[0][0] != b"IHDR":
         raise MediaError("a PNG without a header")
     return chunks[0][2]

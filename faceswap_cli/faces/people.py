@@ -146,8 +146,6 @@ def summarise(
     persons: Mapping[int, int],
     tracks: Sequence[int],
     sightings: Sequence[Sighting],
-    *,
-    size_wh: tuple[int, int],
 ) -> list[Person]:
     """Return the list of people.
 
@@ -155,26 +153,21 @@ def summarise(
         persons: By track, see `group`.
         tracks: Of each sighting.
         sightings: As many.
-        size_wh: Of the frames, pixels; for the poses.
     """
     faces: dict[int, list[Sighting]] = defaultdict(list)
     own: dict[int, set[int]] = defaultdict(set)
     for track, sighting in zip(tracks, sightings, strict=True):
         faces[persons[track]].append(sighting)
         own[persons[track]].add(track)
-    return [
-        _person(number, sorted(own[number]), faces[number], size_wh) for number in sorted(faces)
-    ]
+    return [_person(number, sorted(own[number]), faces[number]) for number in sorted(faces)]
 
 
-def _person(
-    number: int, tracks: Sequence[int], faces: Sequence[Sighting], size_wh: tuple[int, int]
-) -> Person:
+def _person(number: int, tracks: Sequence[int], faces: Sequence[Sighting]) -> Person:
     one = _Group(list(tracks))
     for sighting in faces:
         one.see(sighting)
     yaw_deg = [
-        estimate_pose(faces[index].points68, size_wh)[1]
+        estimate_pose(faces[index].points68)[1]
         for index in np.unique(np.linspace(0, len(faces) - 1, MAX_POSES).round().astype(int))
     ]
     low, high = np.quantile(yaw_deg, [YAW_SHARE, 1.0 - YAW_SHARE])

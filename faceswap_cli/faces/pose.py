@@ -22,15 +22,8 @@ HEAD: Final = np.array(
 _SOLVE: Final = np.linalg.pinv(HEAD - HEAD.mean(axis=0))
 
 
-def estimate_pose(
-    landmarks: Points, size_wh: tuple[int, int] | None = None
-) -> tuple[float, float, float]:
-    """Return (pitch, yaw, roll), degrees, of one face; see estimate_poses.
-
-    Args:
-        landmarks: (68, 2), pixels.
-        size_wh: Plays no part.
-    """
+def estimate_pose(landmarks: Points) -> tuple[float, float, float]:
+    """Return (pitch, yaw, roll), degrees, of one face, (68, 2); see estimate_poses."""
     pitch, yaw, roll = estimate_poses(landmarks[None])[0].tolist()
     return pitch, yaw, roll
 

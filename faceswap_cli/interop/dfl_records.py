@@ -57,7 +57,7 @@ def record_of(face: DflFace, place: Place, *, track: int = 0) -> FaceRecord:
         reason = error.what if isinstance(error, GeometryError) else str(error)
         raise MediaError(reason, fix="extract it again, or leave it out") from error
     size_wh = place.size_wh or _seen_size(in_frame)
-    pitch, yaw, roll = (round(angle, 2) for angle in estimate_pose(in_frame, size_wh))
+    pitch, yaw, roll = (round(angle, 2) for angle in estimate_pose(in_frame))
     left, top, right, bottom = _box(face, in_frame)
     return FaceRecord(
         face_type=face_type,

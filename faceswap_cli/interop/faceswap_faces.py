@@ -129,7 +129,7 @@ def record_of(
         crop = crop_from_frame(face.landmarks, face_type, size_px)
     except GeometryError as error:
         raise MediaError(error.what) from error
-    pitch, yaw, roll = (round(a, 2) for a in estimate_pose(face.landmarks, (width, height)))
+    pitch, yaw, roll = (round(a, 2) for a in estimate_pose(face.landmarks))
     in_crop = crop.apply(face.landmarks).round(3)
     record = FaceRecord(
         face_type=face_type,
