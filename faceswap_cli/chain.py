@@ -40,6 +40,8 @@ def run_stage(
 def settings_toml(name: str, config: Config) -> str:
     """Return the sections that a stage is given, as TOML."""
     sections = [name, "input"] if name in _READS_INPUT else [name]
+    if name == "merge" and config.merge.stream:
+        sections.append("video")
     return "\n".join(section_toml(section, getattr(config, section)) for section in sections)
 
 
@@ -87,7 +89,20 @@ def _run(name: str, workspace: Workspace, config: Config, *, redo: bool) -> list
     if name == "merge":
         from faceswap_cli.stages.merge import run_merge
 
-        return [run_merge(workspace, config.merge, config.input, redo=redo)]
+        merge = config.merge
+        return [run_merge(workspace, merge, config.input, video=config.video, redo=redo)]
+    return _run_video(workspace, config, redo=redo)
+
+
+def _run_video(workspace: Workspace, config: Config, *, redo: bool) -> list[StageReport]:
+    from faceswap_cli.stages.sequence import run_sequence
     from faceswap_cli.stages.video import run_video
 
-    return [run_video(workspace, config.video, config.input, redo=redo)]
+    reports = [run_video(workspace, config.video, config.input, redo=redo)]
+    if config.video.sequence != "none":
+        reports.append(run_sequence(workspace, config.video, config.input, redo=redo))
+    if config.video.animation != "none":
+        from faceswap_cli.stages.animation import run_animation
+
+        reports.append(run_animation(workspace, config.video, redo=redo))
+    return reports

@@ -13,7 +13,9 @@ from typing import Any
 import click
 
 from faceswap_cli import __version__
+from faceswap_cli.commands.credentials import credentials
 from faceswap_cli.commands.curating import sort
+from faceswap_cli.commands.evaluate import evaluate
 from faceswap_cli.commands.faceset import faceset
 from faceswap_cli.commands.landmarks import landmarks
 from faceswap_cli.commands.mask import mask
@@ -155,17 +157,32 @@ def train(workspace: Path, dry_run: bool, find_rate: bool, **how: Any) -> None:
         invocation.run("train")
 
 
-@cli.command(cls=SettingsCommand, sections=("merge", "input"))
+@cli.command(cls=SettingsCommand, sections=("merge", "input"), further=("video",))
 @stage_options
 @redo_option
-def merge(workspace: Path, **how: Any) -> None:
+@click.option(
+    "--preview", type=click.IntRange(1, 64), metavar="N", help="Only a sheet of N frames, at once."
+)
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="KEY=VALUE...",
+    help="Only a sheet of a few frames, with these settings beside others; again for each.",
+)
+def merge(workspace: Path, preview: int | None, compare: tuple[str, ...], **how: Any) -> None:
     """Put the new face into every frame of dst.
 
     \b
     Example:
-      faceswap-cli merge anna --erode 3 --feather 10 --redo
+      faceswap-cli merge anna --erode 3 --feather 10
+      faceswap-cli merge anna --stream --video-crf 18
+      faceswap-cli merge anna --compare colour=rct --compare "colour=mkl mode=seamless"
     """
-    Invocation(workspace, **how).run("merge")
+    invocation = Invocation(workspace, **how)
+    if preview or compare:
+        invocation.preview_merge(frames=preview or 4, compare=compare)
+    else:
+        invocation.run("merge")
 
 
 @cli.command(cls=SettingsCommand, sections=("video", "input"))
@@ -248,5 +265,6 @@ def doctor(as_json: bool) -> None:
         click.get_current_context().exit(DeviceError.exit_code)
 
 
-for command in (sort, faceset, mask, landmarks, scan, timelapse, import_model, export):
+CURATING = (sort, faceset, mask, landmarks, scan)
+for command in (*CURATING, timelapse, import_model, export, evaluate, credentials):
     cli.add_command(command)

@@ -1,7 +1,7 @@
 """Giving a face the colours of another picture, batched, on any device."""
 
 # Shape suffixes: B batch, C 3 channels, H, W sides of a picture, P its pixels in a row,
-# K random numbers of a face.
+# K random numbers of a face, D numbers of its map.
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,7 +10,15 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from faceswap_cli.colour_transport import DRAWS, Cloud, Moments, linear_map, look_up, shift_table
+from faceswap_cli.colour_transport import (
+    DRAWS,
+    NODES,
+    Cloud,
+    Moments,
+    linear_map,
+    look_up,
+    shift_table,
+)
 
 ColourMode = Literal["rct", "lct", "mkl", "idt", "sot"]
 ColourMap = Callable[[Tensor], Tensor]
@@ -65,25 +73,88 @@ def fit_colour(
     Returns:
         The map. It works in float32 and returns 0..1.
     """
+    numbers_BD = measure_colour(
+        mode, face_BCHW, region_B1HW, like_BCHW, like_region_B1HW, draws_BK=draws_BK
+    )
+    return colour_map(mode, numbers_BD)
+
+
+def measure_colour(
+    mode: ColourMode,
+    face_BCHW: Tensor,
+    region_B1HW: Tensor,
+    like_BCHW: Tensor,
+    like_region_B1HW: Tensor,
+    *,
+    draws_BK: Tensor | None = None,
+) -> Tensor:
+    """Return the numbers that make the map of each face; the mean of several makes one as well.
+
+    Args:
+        mode: See fit_colour, as for the rest.
+        face_BCHW: RGB 0..1.
+        region_B1HW: Weight of each pixel, 0..1.
+        like_BCHW: RGB 0..1, of any size.
+        like_region_B1HW: The same for `like`.
+        draws_BK: See draw_colour.
+
+    Returns:
+        (B, D). Column 0 says how far a face is to be trusted: the part of the picture that the
+        smaller region takes, 0 if the face stays as it is. The others are, of the face and then
+        of what it is to be like: for rct mean and spread in CIELAB, for lct and mkl mean and
+        covariance in RGB; for idt and sot the table of shifts, see shift_table.
+    """
     with torch.autocast(face_BCHW.device.type, enabled=False):
         face, like = Cloud.of(face_BCHW, region_B1HW), Cloud.of(like_BCHW, like_region_B1HW)
-        is_fit_B = (face.size_px() >= MIN_REGION_PX) & (like.size_px() >= MIN_REGION_PX)
+        weight_B = region_weight(face, like)
         if mode == "rct":
-            recolour = _fit_lab(face, like)
+            parts = [*lab_statistics(lab_cloud(face)), *lab_statistics(lab_cloud(like))]
         else:
             moments, like_moments = face.moments(), like.moments()
-            is_fit_B = is_fit_B & _is_varied(moments) & _is_varied(like_moments)
+            weight_B = weight_B * are_varied(moments, like_moments)
             if mode in ("lct", "mkl"):
-                recolour = _fit_linear(moments, like_moments, optimal=mode == "mkl")
+                parts = [*moments, *like_moments]
             else:
-                recolour = _fit_table(face, like, draws_BK, averaged=mode == "sot")
+                parts = [_fit_table(face, like, draws_BK, averaged=mode == "sot")]
+    return torch.cat([weight_B[:, None], *(part.flatten(1) for part in parts)], dim=1)
+
+
+def colour_map(mode: ColourMode, numbers_BD: Tensor) -> ColourMap:
+    """Return the map that the numbers of measure_colour make, see fit_colour."""
+    with torch.autocast(numbers_BD.device.type, enabled=False):
+        if mode == "rct":
+            recolour = _lab_map(numbers_BD[:, 1:])
+        elif mode in ("lct", "mkl"):
+            recolour = _linear_map(numbers_BD[:, 1:], optimal=mode == "mkl")
+        else:
+            recolour = _table_map(numbers_BD[:, 1:])
+    return where_fit(numbers_BD, recolour)
+
+
+def where_fit(numbers_BD: Tensor, recolour: ColourMap) -> ColourMap:
+    """Return a map that works in float32, returns 0..1, and leaves faces of weight 0 alone."""
+    is_fit_B111 = numbers_BD[:, 0, None, None, None] > 0.0
 
     def apply(img_BCHW: Tensor) -> Tensor:
         with torch.autocast(img_BCHW.device.type, enabled=False):
             img = img_BCHW.float()
-            return torch.where(is_fit_B[:, None, None, None], recolour(img), img).clamp(0.0, 1.0)
+            return torch.where(is_fit_B111, recolour(img), img).clamp(0.0, 1.0)
 
     return apply
+
+
+def region_weight(face: Cloud, like: Cloud) -> Tensor:
+    """Return the part of its picture that the smaller region takes, (B,); 0 if too small."""
+    pairs = [(cloud.size_px(), cloud.colour_B3P.shape[2]) for cloud in (face, like)]
+    large_enough = [size_B >= MIN_REGION_PX for size_B, _ in pairs]
+    parts = [size_B / pixels for size_B, pixels in pairs]
+    return torch.minimum(*parts) * (large_enough[0] & large_enough[1])
+
+
+def are_varied(moments: Moments, like_moments: Moments) -> Tensor:
+    """Return whether two clouds in RGB hold more than one colour each, (B,)."""
+    variances = [cov.diagonal(dim1=1, dim2=2).sum(dim=1) for _, cov in (moments, like_moments)]
+    return torch.minimum(*variances) >= FLAT_VARIANCE
 
 
 def draw_colour(batch: int, generator: Generator) -> Tensor:
@@ -115,45 +186,59 @@ def transfer_colour(face_BCHW: Tensor, footage_BCHW: Tensor, region_B1HW: Tensor
     return fit_colour("rct", face_BCHW, region_B1HW, footage_BCHW, region_B1HW)(face_BCHW)
 
 
-def _fit_lab(face: Cloud, like: Cloud) -> ColourMap:
-    mean, spread = _lab_statistics(face)
-    like_mean, like_spread = _lab_statistics(like)
+def lab_cloud(rgb: Cloud) -> Cloud:
+    """Return the same pixels in CIELAB."""
+    return Cloud(lab_from_rgb(rgb.colour_B3P[..., None])[..., 0], rgb.weight_B1P)
+
+
+def lab_statistics(lab: Cloud) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean and standard deviation in CIELAB, (B, 3) each."""
+    mean_B31, covariance_B33 = lab.moments()
+    return mean_B31[..., 0], covariance_B33.diagonal(dim1=1, dim2=2).sqrt()
+
+
+def stretch(spread: Tensor, like_spread: Tensor) -> Tensor:
+    """Return the bounded ratio of two spreads in CIELAB; 1 where there is none to stretch."""
     is_flat = (spread < MIN_SPREAD) | (like_spread < MIN_SPREAD)
     ratio = (like_spread / spread.clamp(min=MIN_SPREAD)).clamp(1.0 / MAX_RATIO, MAX_RATIO)
-    ratio = torch.where(is_flat, torch.ones_like(ratio), ratio)
+    return torch.where(is_flat, torch.ones_like(ratio), ratio)
+
+
+def _lab_map(numbers_BD: Tensor) -> ColourMap:
+    mean, spread, like_mean, like_spread = numbers_BD[:, :, None, None].split(3, dim=1)
+    ratio = stretch(spread, like_spread)
     return lambda img_BCHW: rgb_from_lab((lab_from_rgb(img_BCHW) - mean) * ratio + like_mean)
 
 
-def _lab_statistics(cloud: Cloud) -> tuple[Tensor, Tensor]:
-    """Return the weighted mean and standard deviation in CIELAB, (B, 3, 1, 1) each."""
-    lab_B3P = lab_from_rgb(cloud.colour_B3P[..., None])[..., 0]
-    mean_B31, covariance_B33 = Cloud(lab_B3P, cloud.weight_B1P).moments()
-    variance_B3 = covariance_B33.diagonal(dim1=1, dim2=2)
-    return mean_B31[..., None], variance_B3.sqrt()[:, :, None, None]
-
-
-def _is_varied(moments: Moments) -> Tensor:
-    return moments[1].diagonal(dim1=1, dim2=2).sum(dim=1) >= FLAT_VARIANCE
-
-
-def _fit_linear(face: Moments, like: Moments, *, optimal: bool) -> ColourMap:
-    (mean_B31, covariance_B33), (like_mean_B31, like_covariance_B33) = face, like
-    matrix_B33 = linear_map(covariance_B33, like_covariance_B33, optimal=optimal)
+def _linear_map(numbers_BD: Tensor, *, optimal: bool) -> ColourMap:
+    mean_B3, cov_B9, like_mean_B3, like_cov_B9 = numbers_BD.split([3, 9, 3, 9], dim=1)
+    both = (cov_B9.unflatten(1, (3, 3)), like_cov_B9.unflatten(1, (3, 3)))
+    matrix_B33 = linear_map(*both, optimal=optimal)
 
     def recolour(img_BCHW: Tensor) -> Tensor:
-        moved_B3P = matrix_B33 @ (img_BCHW.flatten(2) - mean_B31) + like_mean_B31
+        centred_B3P = img_BCHW.flatten(2) - mean_B3[..., None]
+        moved_B3P: Tensor = matrix_B33 @ centred_B3P + like_mean_B3[..., None]
         return moved_B3P.view(img_BCHW.shape)
 
     return recolour
 
 
-def _fit_table(face: Cloud, like: Cloud, draws_BK: Tensor | None, *, averaged: bool) -> ColourMap:
+def _fit_table(face: Cloud, like: Cloud, draws_BK: Tensor | None, *, averaged: bool) -> Tensor:
     if draws_BK is None:
-        alike = draw_colour(1, Generator().manual_seed(0)).to(face.colour_B3P.device)
-        draws_BK = alike.expand(len(face.colour_B3P), -1)
+        draws_BK = equal_draws(face)
     together, step = (SOT_TOGETHER, SOT_STEP) if averaged else (1, 1.0)
-    table = shift_table(face, like, draws_BK, together=together, step=step)
-    return lambda img_BCHW: img_BCHW + look_up(img_BCHW, table)
+    return shift_table(face, like, draws_BK, together=together, step=step)
+
+
+def equal_draws(cloud: Cloud) -> Tensor:
+    """Return the numbers of draw_colour that are the same for each face, on its device."""
+    alike = draw_colour(1, Generator().manual_seed(0)).to(cloud.colour_B3P.device)
+    return alike.expand(len(cloud.colour_B3P), -1)
+
+
+def _table_map(numbers_BD: Tensor) -> ColourMap:
+    table_B3GGG = numbers_BD.unflatten(1, (3, NODES, NODES, NODES))
+    return lambda img_BCHW: img_BCHW + look_up(img_BCHW, table_B3GGG)
 
 
 def lab_from_rgb(rgb_BCHW: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ Batched, in float32 and without a word from the device to the host: torch's own
 decompositions of a matrix wait for the device to report how they went.
 """
 
-# Shape suffixes: B batch, P pixels of a picture, N of them drawn, K random numbers of a face,
-# R rotations, M points that are moved, G nodes along a side of the table.
+# Shape suffixes: B batch, C 3 channels or fewer, P pixels of a picture, N of them drawn,
+# K random numbers of a face, R rotations, M points that are moved, G nodes along a side of
+# the table.
 
 from dataclasses import dataclass
 
@@ -70,7 +71,8 @@ class Cloud:
         # More than 0 and at most all, whatever the rounding: no pixel of weight 0 is found.
         sought_BN = (steps_N - uniform_BN) / count * reached_BP[:, -1:]
         index_BN = torch.searchsorted(reached_BP, sought_BN)
-        return self.colour_B3P.gather(2, index_BN[:, None].expand(batch, 3, count))
+        channels = self.colour_B3P.shape[1]
+        return self.colour_B3P.gather(2, index_BN[:, None].expand(batch, channels, count))
 
 
 def linear_map(cov_B33: Tensor, like_cov_B33: Tensor, *, optimal: bool) -> Tensor:
@@ -162,15 +164,46 @@ def shift_table(
     """
     nodes_3M = _nodes(face.colour_B3P.device)
     uniform_BN, turns_BR3 = draws_BK[:, :PIXELS], draws_BK[:, PIXELS:].unflatten(1, (TURNS, 3))
-    nodes_B3M = nodes_3M.expand(len(draws_BK), -1, -1)
     # Drawn by the same numbers: a picture that is compared with itself must stay as it is.
-    points_B3M = torch.cat([face.draw(uniform_BN), nodes_B3M], dim=2)
-    target_B13N = like.draw(uniform_BN)[:, None]
-    for turn_BR33 in rotations(turns_BR3).split(together, dim=1):
-        shift_BR3M = _shift(turn_BR33 @ points_B3M[:, None], turn_BR33 @ target_B13N)
-        points_B3M = points_B3M + step * (turn_BR33.mT @ shift_BR3M).mean(dim=1)
-    shift_B3M: Tensor = points_B3M[:, :, PIXELS:] - nodes_3M
+    shift_B3M = transport(
+        face.draw(uniform_BN),
+        like.draw(uniform_BN),
+        nodes_3M,
+        rotations(turns_BR3),
+        together=together,
+        step=step,
+    )
     return shift_B3M.view(-1, 3, NODES, NODES, NODES)
+
+
+def transport(
+    points_BCN: Tensor,
+    target_BCN: Tensor,
+    nodes_CM: Tensor,
+    turns_BRCC: Tensor,
+    *,
+    together: int,
+    step: float,
+) -> Tensor:
+    """Return how far nodes have to move, (B, C, M), when points become the target; any C.
+
+    Args:
+        points_BCN: What is moved, N a multiple of 64.
+        target_BCN: What it becomes.
+        nodes_CM: They are moved along.
+        turns_BRCC: Rotations, each with axes along which the points are matched.
+        together: See shift_table.
+        step: See shift_table.
+    """
+    count = points_BCN.shape[2]
+    nodes_BCM = nodes_CM.expand(len(points_BCN), -1, -1)
+    moved_BCM = torch.cat([points_BCN, nodes_BCM], dim=2)
+    for turn_BRCC in turns_BRCC.split(together, dim=1):
+        wanted_BRCN = turn_BRCC @ target_BCN[:, None]
+        shift_BRCM = _shift(turn_BRCC @ moved_BCM[:, None], wanted_BRCN)
+        moved_BCM = moved_BCM + step * (turn_BRCC.mT @ shift_BRCM).mean(dim=1)
+    shift_BCM: Tensor = moved_BCM[:, :, count:] - nodes_CM
+    return shift_BCM
 
 
 def look_up(img_BCHW: Tensor, table_B3GGG: Tensor) -> Tensor:
@@ -200,18 +233,19 @@ def rotations(uniform_BR3: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
-def _shift(seen_BR3M: Tensor, wanted_BR3N: Tensor) -> Tensor:
+def _shift(seen_BRCM: Tensor, wanted_BRCN: Tensor) -> Tensor:
     """Return how far each point moves along each axis; the first N are the cloud itself.
 
     Between the knots the shift is linear in the place, beyond the ends it is that of the end.
     """
+    cloud_BRCN = seen_BRCM[..., : wanted_BRCN.shape[-1]]
     knots, aims = (
         line.sort(dim=-1).values.unflatten(-1, (KNOTS, -1)).mean(dim=-1)
-        for line in (seen_BR3M[..., :PIXELS], wanted_BR3N)
+        for line in (cloud_BRCN, wanted_BRCN)
     )
-    right = torch.searchsorted(knots, seen_BR3M, right=True).clamp(1, KNOTS - 1)
+    right = torch.searchsorted(knots, seen_BRCM, right=True).clamp(1, KNOTS - 1)
     low, high = knots.gather(-1, right - 1), knots.gather(-1, right)
-    part = ((seen_BR3M - low) / (high - low).clamp(min=1e-6)).clamp(0.0, 1.0)
+    part = ((seen_BRCM - low) / (high - low).clamp(min=1e-6)).clamp(0.0, 1.0)
     shift = aims - knots
     return torch.lerp(shift.gather(-1, right - 1), shift.gather(-1, right), part)
 

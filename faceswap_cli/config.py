@@ -5,11 +5,13 @@ made from these classes. Precedence: default < --config FILE or preset < config.
 workspace < flag.
 """
 
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from faceswap_cli.config_evaluate import EvaluateConfig
 from faceswap_cli.config_faces import ExtractConfig, InputConfig, MaskConfig, ScanConfig
+from faceswap_cli.config_merge import LookConfig, MergeConfig, ShotConfig, VideoConfig
 from faceswap_cli.config_section import FACE_TYPE_ORDER, DeviceName, FaceTypeName, Section
 from faceswap_cli.config_train import STRUCTURE, TrainConfig
 
@@ -18,67 +20,19 @@ __all__ = [
     "STRUCTURE",
     "Config",
     "DeviceName",
+    "EvaluateConfig",
     "ExtractConfig",
     "FaceTypeName",
     "InputConfig",
+    "LookConfig",
     "MaskConfig",
     "MergeConfig",
     "ScanConfig",
     "Section",
+    "ShotConfig",
     "TrainConfig",
     "VideoConfig",
 ]
-
-_FACE = r"^(largest|all|track \d{1,6}|person \d{1,6})$"
-
-
-class MergeConfig(Section):
-    """How the new face is put into the frame."""
-
-    face: str = Field(
-        "largest",
-        pattern=_FACE,
-        description="Which face of dst: largest, all, 'person N' or 'track N'.",
-    )
-    mask: Literal["hull*learned", "hull", "learned"] = Field(
-        "hull*learned", description="Where the new face is painted."
-    )
-    respect_masks: bool = Field(
-        True, description="Paint only where the masks in aligned/mask/ are white, if there are any."
-    )
-    jaw: float = Field(
-        8.0, ge=0, le=50, description="Reach this much below the jaw line: a beard; % of the face."
-    )
-    grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
-    erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")
-    likeness: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Keep swaps within how src was seen to look: less of dst comes through, "
-        "rare expressions get weaker.",
-    )
-    morph: float = Field(
-        1.0, ge=0, le=1, description="How far from dst to src (amp models); 1: all the way."
-    )
-    feather: float = Field(8.0, ge=0, le=50, description="Width of its soft edge, % of the face.")
-    colour: Literal["rct", "none"] = Field(
-        "rct", description="rct: mean and spread of the dst colours (Reinhard), inside the mask."
-    )
-    sharpen: float = Field(0.0, ge=0, le=5, description="Unsharp mask on the new face; 0: none.")
-    format: Literal["png", "jpg"] = Field("png", description="Of the merged frames; png is exact.")
-    jpeg_quality: int = Field(98, ge=50, le=100, description="Of a jpg, always 4:4:4.")
-    batch_faces: int = Field(8, ge=1, le=256, description="Faces that go through at once.")
-    device: DeviceName = Field("auto", description="Where the model runs.")
-
-
-class VideoConfig(Section):
-    """How the frames become a video."""
-
-    codec: Literal["h264", "h265"] = Field("h264", description="Of the picture.")
-    crf: int = Field(16, ge=0, le=51, description="Quality: 0 is lossless, 51 is worst.")
-    container: Literal["mp4", "mkv", "mov"] = Field("mp4", description="Suffix of result.")
-    sound: bool = Field(True, description="Take the sound of the dst video along.")
 
 
 class Config(Section):
@@ -91,6 +45,7 @@ class Config(Section):
     video: VideoConfig = VideoConfig()
     mask: MaskConfig = MaskConfig()
     scan: ScanConfig = ScanConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

@@ -9,7 +9,7 @@ from faceswap_cli.config_section import DeviceName, FaceTypeName, Section
 
 _RATE = r"^\d{1,6}(/\d{1,6})?$"
 _SPAN = r"^$|^\d*\.?\d*-\d*\.?\d*$"
-_RANGES = r"^$|^\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*$"
+RANGES = r"^$|^\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*$"
 _PERSONS = r"^$|^\d{1,6}(,\d{1,6})*$"
 
 
@@ -29,10 +29,10 @@ class InputConfig(Section):
     )
 
     src_exclude: str = Field(
-        "", pattern=_RANGES, description="Frames of src that are not used, numbers: 120-260,300."
+        "", pattern=RANGES, description="Frames of src that are not used, numbers: 120-260,300."
     )
     dst_exclude: str = Field(
-        "", pattern=_RANGES, description="Frames of dst that stay as they are: 120-260,300."
+        "", pattern=RANGES, description="Frames of dst that stay as they are: 120-260,300."
     )
 
     @property

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,6 +86,11 @@ def fingerprint(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def checksum(data: bytes) -> list[int]:
+    """Return what tells a file of ours from one that somebody has changed: length and CRC-32."""
+    return [len(data), zlib.crc32(data)]
+
+
 @contextmanager
 def only_one(folder: Path, stage: str) -> Iterator[None]:
     """Hold the folder for one stage; a second process is told instead of mixing in.
@@ -121,7 +127,13 @@ class Manifest:
 
     @classmethod
     def open(
-        cls, path: Path, settings: dict[str, Any], *, command: str = "", redo: bool = False
+        cls,
+        path: Path,
+        settings: dict[str, Any],
+        *,
+        command: str = "",
+        redo: bool = False,
+        mixed: bool = False,
     ) -> "Manifest":
         """Read the manifest, or begin one.
 
@@ -130,6 +142,7 @@ class Manifest:
             settings: All that decides what the items look like.
             command: What the user runs to make them; named in the error.
             redo: Begin anew even if it was made with these settings.
+            mixed: Each item tells itself what it was made with: go on with other settings.
 
         Raises:
             WorkspaceError: The work was done with other settings: two kinds of items in
@@ -143,7 +156,10 @@ class Manifest:
             _append(path, "\n")  # the last line was cut by a kill; it must not eat the next one
         first, *rest = text.splitlines()
         was = _settings(first)
-        if was != settings:
+        if was != settings and mixed:
+            lines = [json.dumps({"settings": settings}), *rest]
+            write_atomic(path, "\n".join(lines).encode() + b"\n")
+        elif was != settings:
             raise WorkspaceError(
                 f"{path.stem} was run with other settings: {_difference(was, settings)}",
                 seen_in=path,

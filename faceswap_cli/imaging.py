@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -28,6 +28,13 @@ _PNG_OPTIONS = [
 ]
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # since OpenCV 4.12
     _PNG_OPTIONS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+# LZW is what every program reads; it wants differences, not values.
+_TIFF_OPTIONS = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
+if hasattr(cv2, "IMWRITE_TIFF_PREDICTOR"):
+    _TIFF_OPTIONS += [cv2.IMWRITE_TIFF_PREDICTOR, 2]
+
+Picture = NDArray[np.uint8] | NDArray[np.uint16]
+"""Of 8 or of 16 bits; white is 255 or 65535."""
 
 
 def decode_image(data: bytes, name: object) -> RgbImage:
@@ -76,6 +83,49 @@ def read_grey(path: Path) -> GreyImage:
     return decode_grey(read_bytes(path), path)
 
 
+def read_deep_image(path: Path) -> Picture:
+    """Read a picture file at its own depth: (H, W, 3), uint8, or uint16 if it has more.
+
+    As decode_image in all else: upright, without alpha.
+
+    Raises:
+        MediaError: As decode_image.
+    """
+    data = read_bytes(path)
+    header = read_header(data, path)
+    bgr = _to_stored(_decode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR, header, path))
+    return cast(Picture, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr))
+
+
+def read_deep_grey(path: Path) -> Picture:
+    """Read a mask at its own depth: (H, W), uint8 or uint16; alpha is not looked at.
+
+    Raises:
+        MediaError: As decode_image.
+    """
+    data = read_bytes(path)
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE
+    return cast(Picture, _to_stored(_decode(data, flags, read_header(data, path), path)))
+
+
+def read_layer(path: Path) -> Picture:
+    """Read a picture with alpha at its own depth: (H, W, 4), colours not multiplied.
+
+    Of a picture without alpha, all of it covers.
+
+    Raises:
+        MediaError: As decode_image.
+    """
+    data = read_bytes(path)
+    header = read_header(data, path)
+    bgra = _to_stored(_decode(data, cv2.IMREAD_UNCHANGED, header, path))
+    num_channels = bgra.shape[2] if bgra.ndim == 3 else 1
+    turned = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
+    if num_channels not in turned:
+        raise MediaError(f"a picture of {num_channels} channels", seen_in=path)
+    return cast(Picture, cv2.cvtColor(bgra, turned[num_channels]))
+
+
 def read_bytes(path: Path, *, at_most: int = MAX_FILE_BYTES) -> bytes:
     """Return the content of a file, or raise MediaError: no file, too large, not readable."""
     try:
@@ -111,6 +161,14 @@ def _decode(data: bytes, flags: int, header: PictureHeader, name: object) -> Any
     return image
 
 
+def _to_stored(image: Any) -> Any:
+    """Return 8 bits as they are, and anything else as 16."""
+    if image.dtype in (np.uint8, np.uint16):
+        return image
+    light = np.clip(np.nan_to_num(image.astype(np.float32)), 0.0, 1.0)
+    return np.asarray(np.rint(light * 65535.0), np.uint16)
+
+
 def _to_8_bit(image: Any) -> Any:
     if image.dtype == np.uint16:
         return cv2.convertScaleAbs(image, alpha=1.0 / 257.0)  # rounds, in little memory
@@ -119,16 +177,17 @@ def _to_8_bit(image: Any) -> Any:
     return image
 
 
-def encode_image(image: RgbImage | GreyImage, suffix: str, *, jpeg_quality: int = 95) -> bytes:
-    """Encode an image as a file of that suffix: .png lossless, .jpg 4:4:4.
+def encode_image(image: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
+    """Encode an image as a file of that suffix: .png and .tiff lossless, .jpg 4:4:4.
 
     Args:
-        image: (H, W, 3) or (H, W).
-        suffix: ".png" or ".jpg".
+        image: (H, W), (H, W, 3), or (H, W, 4) with alpha last, not multiplied; uint8 or uint16.
+        suffix: ".png", ".tiff" or ".jpg", which takes 8 bits of 16, and no alpha.
         jpeg_quality: 1 to 100.
     """
     options = {
         ".png": _PNG_OPTIONS,
+        ".tiff": _TIFF_OPTIONS,
         ".jpg": [
             cv2.IMWRITE_JPEG_QUALITY,
             jpeg_quality,
@@ -136,12 +195,15 @@ def encode_image(image: RgbImage | GreyImage, suffix: str, *, jpeg_quality: int 
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
         ],
     }[suffix]
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    if suffix == ".jpg":
+        image = _to_8_bit(image)
+    turned = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    bgr = cv2.cvtColor(image, turned[image.shape[2]]) if image.ndim == 3 else image
     _, data = cv2.imencode(suffix, bgr, options)
     return bytes(data)
 
 
-def write_image(path: Path, image: RgbImage | GreyImage, *, jpeg_quality: int = 95) -> None:
+def write_image(path: Path, image: Picture, *, jpeg_quality: int = 95) -> None:
     """Write an image file in one step; its suffix names the format."""
     write_atomic(path, encode_image(image, path.suffix, jpeg_quality=jpeg_quality))
 

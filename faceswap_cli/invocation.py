@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,10 +39,9 @@ class Invocation:
     def run(self, *stages: str) -> None:
         """Run the stages on the workspace, print their reports, and leave with an exit code."""
         from faceswap_cli.chain import run_stage
-        from faceswap_cli.ranks import is_follower
         from faceswap_cli.workspace import Workspace
 
-        if is_follower():
+        if _is_follower():
             self._follow(*stages)
             return
         workspace = Workspace.open(self.root)
@@ -77,6 +77,19 @@ class Invocation:
         from faceswap_cli.stages.find_rate import find_rate
 
         self._try_training(find_rate)
+
+    def preview_merge(self, *, frames: int, compare: tuple[str, ...]) -> None:
+        """Print where the sheet of a few merged frames lies."""
+        from faceswap_cli.chain import settings_toml
+        from faceswap_cli.stages.merge_preview import run_preview
+        from faceswap_cli.workspace import Workspace
+
+        workspace = Workspace.open(self.root)
+        config = self.settings(workspace)
+        self.announce(settings_toml("merge", config))
+        merge = config.merge
+        report = run_preview(workspace, merge, config.input, frames=frames, compare=compare)
+        self.report([report], name="merge")
 
     def _try_training(self, attempt: "Callable[[Workspace, TrainConfig], _Findings]") -> None:
         from faceswap_cli.chain import settings_toml
@@ -114,6 +127,15 @@ class Invocation:
             click.echo("\n".join(report.summary() for report in reports))
         if any(report.failed for report in reports):
             click.get_current_context().exit(MediaError.exit_code)
+
+
+def _is_follower() -> bool:
+    """Tell whether a launcher started us as another than the first of several processes."""
+    if not {"RANK", "SLURM_PROCID"} & os.environ.keys():
+        return False  # without torch, which `video` has no need of
+    from faceswap_cli.ranks import is_follower
+
+    return is_follower()
 
 
 def print_json(value: Any) -> None:

@@ -1,5 +1,7 @@
 """Masks of a face, from its landmarks: pure pixel code."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -19,6 +21,9 @@ _HULLS = (
     (27, 28, 29, 30, 31, 32, 33, 34, 35),
 )
 _SUBPIXEL_BITS = 4
+_RADIUS_PX = 5  # of one erosion; discs add up, and this one is the roundest
+_NUM_LEVELS = 24  # of an erosion that differs from place to place; between them it is mixed
+_WIDENING = 2.5  # from one blur to the next, of one that differs from place to place
 # The outline of MediaPipe's face mesh (its FACEMESH_FACE_OVAL), clockwise from the hairline,
 # and how much of a rise of the forehead each of its upper points takes part in.
 FACE_OVAL = (
@@ -88,11 +93,12 @@ def hull_mask(
     mask = np.zeros((height, width), np.uint8)
     points = lower_jaw(raise_brows(landmarks, amount=brows), amount_px=jaw_px)
     fixed = np.rint(np.clip(points, -1e5, 1e5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    part = np.empty_like(mask)
     for hull in _HULLS:
         outline = cv2.convexHull(fixed[list(hull)].reshape(-1, 1, 2))
-        part = np.zeros_like(mask)
+        part[:] = 0
         cv2.fillConvexPoly(part, outline, color=255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
-        mask = np.maximum(mask, part)
+        np.maximum(mask, part, out=mask)
     return mask
 
 
@@ -146,7 +152,7 @@ def erode(mask: FloatImage, *, amount_px: float) -> FloatImage:
 
     Args:
         mask: (H, W), 0..1.
-        amount_px: Less than half a pixel leaves it as it is.
+        amount_px: Rounded: less than half a pixel leaves it as it is. See also shrink.
     """
     radius = round(abs(amount_px))
     if radius == 0:
@@ -158,6 +164,63 @@ def erode(mask: FloatImage, *, amount_px: float) -> FloatImage:
             cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)), np.float32
         )
     return np.asarray(cv2.dilate(mask, kernel), np.float32)
+
+
+def shrink(mask: FloatImage, *, amount_px: float) -> FloatImage:
+    """Erode by a fraction of pixels, so that an edge moves evenly when a face changes its size.
+
+    Unlike erode it is the same along both axes: OpenCV's ellipses are not.
+
+    Args:
+        mask: (H, W), 0..1.
+        amount_px: A negative one grows it. Between two whole numbers their results are mixed:
+            an edge in grey lies exactly between, a hard one gets a step of one pixel.
+    """
+    whole = math.floor(abs(amount_px))
+    share = np.float32(abs(amount_px) - whole)
+    times, rest = divmod(whole, _RADIUS_PX)
+    for _ in range(times):
+        mask = _eroded(mask, _RADIUS_PX, grows=amount_px < 0)
+    less = _eroded(mask, rest, grows=amount_px < 0)
+    if share == 0.0:
+        return less
+    more = _eroded(mask, rest + 1, grows=amount_px < 0)
+    return np.asarray(less + share * (more - less), np.float32)
+
+
+def shrink_by(mask: FloatImage, amounts_px: FloatImage) -> FloatImage:
+    """Erode by another amount at each place.
+
+    Args:
+        mask: (H, W), 0..1.
+        amounts_px: (H, W), smooth; negative where it grows.
+    """
+    low, high = float(amounts_px.min()), float(amounts_px.max())
+    nearest = min(max(0.0, low), high)  # the least that is done anywhere
+    start = shrink(mask, amount_px=nearest)
+    result = start.copy()
+    for sign, reach in ((1.0, high - nearest), (-1.0, nearest - low)):
+        step = max(3, math.ceil(reach / _NUM_LEVELS))  # a smaller disc is none
+        beyond = np.float32(sign) * (amounts_px - np.float32(nearest))
+        level = start
+        for at in range(0, math.ceil(reach), step):
+            further = shrink(level, amount_px=sign * step)
+            share = np.clip((beyond - np.float32(at)) / np.float32(step), 0.0, 1.0)
+            result += share * (further - level)
+            level = further
+    return result
+
+
+def _eroded(mask: FloatImage, radius_px: int, *, grows: bool) -> FloatImage:
+    """Erode, or dilate, by a disc of 0 to _RADIUS_PX pixels; see erode for the border."""
+    if radius_px == 0:
+        return mask
+    aside = np.square(np.arange(-radius_px, radius_px + 1))
+    disc = (aside[:, None] + aside <= radius_px**2 + (radius_px > 1)).astype(np.uint8)
+    if grows:
+        return np.asarray(cv2.dilate(mask, disc), np.float32)
+    eroded = cv2.erode(mask, disc, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,))
+    return np.asarray(eroded, np.float32)
 
 
 def feather(mask: FloatImage, *, width_px: float) -> FloatImage:
@@ -172,3 +235,22 @@ def feather(mask: FloatImage, *, width_px: float) -> FloatImage:
         return mask
     blurred = cv2.GaussianBlur(mask, ksize=(0, 0), sigmaX=sigma, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(blurred, np.float32)
+
+
+def feather_by(mask: FloatImage, widths_px: FloatImage) -> FloatImage:
+    """Soften the edge of a mask over another width at each place.
+
+    Args:
+        mask: (H, W), 0..1.
+        widths_px: (H, W), smooth; see feather.
+    """
+    low, high = float(widths_px.min()), float(widths_px.max())
+    width, level = low, feather(mask, width_px=low)
+    result = level.copy()
+    while width < high:
+        wider = min(high, max(1.0, width * _WIDENING))
+        further = feather(mask, width_px=wider)
+        share = np.clip((widths_px - np.float32(width)) / np.float32(wider - width), 0.0, 1.0)
+        result += share * (further - level)
+        width, level = wider, further
+    return result

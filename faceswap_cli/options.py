@@ -51,25 +51,35 @@ class SettingsCommand(click.Command):
     """
 
     def __init__(
-        self, *args: Any, sections: tuple[str, ...], prefixed: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        sections: tuple[str, ...],
+        prefixed: bool = False,
+        further: tuple[str, ...] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._sections, self._prefixed = sections, prefixed
+        self._sections, self._prefixed, self._further = sections, prefixed, further
 
     def settings(self) -> dict[str, tuple[click.Option, ...]]:
         """Return the options of each section."""
         return {name: section_options(name, prefixed=self._prefixed) for name in self._sections}
 
+    def further_settings(self) -> dict[str, tuple[click.Option, ...]]:
+        """Return the options of sections that have a stage of their own: --video-codec."""
+        return {name: section_options(name, prefixed=True) for name in self._further}
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the arguments, the settings, and the options of every command."""
-        made = [option for options in self.settings().values() for option in options]
+        groups = [*self.settings().values(), *self.further_settings().values()]
+        made = [option for options in groups for option in options]
         return [*made, *super().get_params(ctx)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, those of each section under its own heading."""
         own = [param for param in super().get_params(ctx) if isinstance(param, click.Option)]
         groups = {"Options": own}
-        for name, made in self.settings().items():
+        for name, made in (self.settings() | self.further_settings()).items():
             groups[f"Settings [{name}]"] = list(made)
         for heading, options in groups.items():
             rows = [row for option in options if (row := option.get_help_record(ctx))]
@@ -94,7 +104,16 @@ def section_options(name: str, *, prefixed: bool = False) -> tuple[click.Option,
     from faceswap_cli.config import Config
 
     fields = type(Config.model_fields[name].default).model_fields
-    return tuple(_option(name, key, field, prefixed=prefixed) for key, field in fields.items())
+    return tuple(
+        _option(name, key, field, prefixed=prefixed)
+        for key, field in fields.items()
+        if _is_flag(field.annotation)
+    )
+
+
+def _is_flag(kind: Any) -> bool:
+    """Tell whether a setting can be given in words; a list of sections stands in files only."""
+    return get_origin(kind) is not tuple or get_args(kind)[0] is str
 
 
 def _option(section: str, key: str, field: "FieldInfo", *, prefixed: bool) -> click.Option:
@@ -102,7 +121,7 @@ def _option(section: str, key: str, field: "FieldInfo", *, prefixed: bool) -> cl
     kind = field.annotation
 
     def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        if value is not None:
+        if value is not None and value != ():
             ctx.meta.setdefault(_META_KEY, {}).setdefault(section, {})[key] = value
 
     from faceswap_cli.settings import describe_range, shown
@@ -115,9 +134,12 @@ def _option(section: str, key: str, field: "FieldInfo", *, prefixed: bool) -> cl
         return click.Option(
             [f"--{flag}/--no-{flag}", _name(section, key)], help=help_text, **shared
         )
-    return click.Option(
-        [f"--{flag}", _name(section, key)], type=_type(kind), help=help_text, **shared
-    )
+    names = [f"--{flag}"]
+    if "colour" in flag:
+        names.append(f"--{flag.replace('colour', 'color')}")
+    if get_origin(kind) is tuple:
+        shared["multiple"] = True
+    return click.Option([*names, _name(section, key)], type=_type(kind), help=help_text, **shared)
 
 
 def _name(section: str, key: str) -> str:

@@ -1,17 +1,19 @@
 """Settings from files and flags: found, merged, checked, and written out again."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from faceswap_cli.config import Config, Section
 from faceswap_cli.errors import ConfigError
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 def shipped(folder: str) -> Path:
@@ -71,17 +73,48 @@ def load_config(
         raise _explain(error, origin) from error
 
 
+def checked(kind: type[SectionT], values: Mapping[str, Any], *, seen_in: str) -> SectionT:
+    """Return one section with these values, texts or not, in place of the defaults.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is out of range.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        wrong = []
+        for item in error.errors():
+            key = str(item["loc"][0]) if item["loc"] else "settings"
+            message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                near = get_close_matches(key, list(kind.model_fields), n=1)
+                message = "there is no such setting" + (
+                    f" (did you mean {near[0]}?)" if near else ""
+                )
+            wrong.append(f"{key}: {message}")
+        raise ConfigError(
+            "; ".join(wrong), seen_in=seen_in, fix="`faceswap-cli merge --help` lists them"
+        ) from error
+
+
 def section_toml(name: str, section: Section) -> str:
     """Return a section as TOML text, as it is printed and saved beside what it made."""
     lines = [f"[{name}]"]
     for key, value in section.model_dump().items():
-        text = str(value).lower() if isinstance(value, bool) else repr(value)
-        lines.append(f"{key} = {_quoted(value) if isinstance(value, str) else text}")
+        lines.append(f"{key} = {_toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml_value(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return repr(value)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -144,7 +177,11 @@ def _limits(where: tuple[int | str, ...]) -> str:
 def _near(where: tuple[int | str, ...]) -> str:
     section = Config.model_fields.get(str(where[0])) if len(where) > 1 else None
     names = type(section.default).model_fields if section else Config.model_fields
-    near = get_close_matches(str(where[-1]), list(names), n=1)
+    return _nearest(str(where[-1]), names)
+
+
+def _nearest(key: str, names: Iterable[str]) -> str:
+    near = get_close_matches(key, list(names), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
@@ -190,4 +227,4 @@ def shown(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:g}"
-    return "empty" if value == "" else str(value)
+    return "empty" if value in ("", ()) else str(value)

@@ -181,6 +181,26 @@ class Workspace:
         """The folder of the masks of the merged frames."""
         return self.folder("dst") / "merged_mask"
 
+    @property
+    def merged_layer(self) -> Path:
+        """The folder of the new faces alone, transparent around them."""
+        return self.folder("dst") / "merged_layer"
+
+    @property
+    def merged_stream(self) -> Path:
+        """The folder of what merge has encoded at once, piece by piece."""
+        return self.folder("dst") / "merged_stream"
+
+    @property
+    def video_pieces(self) -> Path:
+        """The folder of encoded pieces of a result in the making."""
+        return self.cache / "video"
+
+    @property
+    def credentials(self) -> Path:
+        """The folder of the certificate and the key that results are signed with."""
+        return self.root / "credentials"
+
     def result(self, container: str) -> Path:
         """Return the final video."""
         return self.root / f"result.{container}"

@@ -5,6 +5,7 @@
     python scripts/bench.py train --variants fp32,fp32+contiguous,fp32+recompute
     python scripts/bench.py extract --video CLIP.mp4
     python scripts/bench.py merge WORKSPACE          # a trained workspace, merged into a copy
+    python scripts/bench.py composite                # one face into one frame, on one core
 
 Figures are medians or totals of this run; run it on a quiet machine.
 """
@@ -92,6 +93,10 @@ def measure(given: argparse.Namespace) -> Iterator[Row]:
         return bench_help()
     if given.what == "extract":
         return bench_extract(given.video)
+    if given.what == "composite":
+        from bench_composite import bench_composite
+
+        return bench_composite(given.rounds)
     return bench_merge(given.workspace, given.video)
 
 
@@ -182,16 +187,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["help", "extract", "train", "merge"])
+    parser.add_argument("what", choices=["help", "extract", "train", "merge", "composite"])
     parser.add_argument("workspace", type=Path, nargs="?", help="for merge")
     parser.add_argument("--video", type=Path, help="for extract; for merge: other footage of dst")
+    parser.add_argument("--rounds", type=int, default=30, help="of composite; default %(default)s")
     train = parser.add_argument_group("train")
     train.add_argument(
         "--models",
         default="df128,df64,liae256,quick",
         help="any of df128, df64, liae256, dfud320, quick; default %(default)s",
     )
-    train.add_argument("--iterations", type=int, default=10, help="that count; default %(default)s")
+    train.add_argument(
+        "--iterations",
+        type=int,
+        default=10,
+        help="that count; default %(default)s; of composite too",
+    )
     train.add_argument(
         "--variants",
         help="fp32 or bf16, each with any of +contiguous, +recompute, +compile;"

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from faceswap_cli.media.fields import FieldOrder, FieldTeller
 from faceswap_cli.types import RgbImage
 
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
@@ -65,8 +66,10 @@ def write_clip(
     tags: dict[str, int] | None = None,
     sounds: Sequence[tuple[str, Any, int, Fraction]] = (),
     cover: bool = False,
+    field_order: FieldOrder | None = None,
 ) -> Path:
     """Encode images; the sounds are (encoder, samples, rate, start in seconds)."""
+    teller = FieldTeller(field_order)
     ticks = ticks or range(len(images))
     with av.open(str(path), "w") as container:
         stream = container.add_stream(encoder, rate=1 / time_base, options=options or LOSSLESS)
@@ -80,6 +83,8 @@ def write_clip(
         packets = []
         for tick, image in zip(ticks, images, strict=True):
             frame = av.VideoFrame.from_ndarray(image, format=frame_format)
+            if field_order:
+                frame = teller.tell(frame.reformat(format=pix_fmt))
             frame.pts, frame.time_base = tick, time_base
             packets += stream.encode(frame)
         packets += stream.encode(None)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from faceswap_cli.config import InputConfig, MergeConfig, TrainConfig
 from faceswap_cli.device import Device
-from faceswap_cli.errors import ConfigError, WorkspaceError
+from faceswap_cli.errors import ConfigError
 from faceswap_cli.models import AMP, Autoencoder, Faces
 from faceswap_cli.models.amp import choose_channels
-from faceswap_cli.stages import merge
 from faceswap_cli.stages.merge import run_merge
 from faceswap_cli.training.building import build_model
 from faceswap_cli.training.checkpoint import TrainState
@@ -22,6 +20,7 @@ from faceswap_cli.training.cost import estimate_cost
 from faceswap_cli.training.initialise import fit_to_faces
 from faceswap_cli.training.step import Stepper
 from faceswap_cli.workspace import Workspace
+from tests.made_models import put_trained
 from tests.test_initialise import DST, SRC
 from tests.test_merge_stage import NUM_FRAMES, WITH_FACE, footage, make_workspace, outputs
 from tests.test_models import toy, without_memory
@@ -171,7 +170,7 @@ def test_a_painter_draws_as_far_as_it_was_told() -> None:
     model.set_morph(0.25)
     some = model.bind(None, dst)
     for painter, morph in ((whole, 1.0), (some, 0.25)):
-        for one, two in zip(painter(dst, dst), model.swap(DST, morph), strict=True):
+        for one, two in zip(painter(dst, dst), model.swap_outlines(DST, morph), strict=True):
             assert one is not None
             torch.testing.assert_close(one, two)
 
@@ -206,18 +205,10 @@ def test_the_cost_is_known_beforehand() -> None:
     assert cost.flops > 0 < cost.activations_bytes
 
 
-def put_trained(monkeypatch: pytest.MonkeyPatch, model: Autoencoder) -> None:
-    """Let every workspace seem to hold this model."""
-    found = SimpleNamespace(
-        model=model, resolution=64, face_type="full", iteration=7, fingerprint="w"
-    )
-    monkeypatch.setattr(merge, "open_trained", lambda *_: found)
-
-
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     """Return a workspace whose trained model is an AMP."""
-    put_trained(monkeypatch, amp(fitted=True))
+    put_trained(monkeypatch, amp(fitted=True), resolution=64)
     return make_workspace(tmp_path / "w")
 
 
@@ -235,14 +226,16 @@ def test_merge_draws_what_morph_asks_for(merging: Workspace) -> None:
         different = len({made[morph][f"merged/{index:06d}.png"] for morph in made})
         assert different == (3 if index in WITH_FACE else 1)
     assert len(footage(merging)) == NUM_FRAMES
-    with pytest.raises(WorkspaceError, match=r"morph was 0\.0, is 1\.0[\s\S]*--redo"):
-        run(merging)
+    section = SECTION.model_copy(update={"morph": 1.0})
+    again = run_merge(merging, section, InputConfig())
+    assert (again.done, again.kept) == (len(WITH_FACE), NUM_FRAMES - len(WITH_FACE))
+    assert outputs(merging) == made[1.0]
 
 
 def test_a_model_that_cannot_morph_says_so(
     merging: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_trained(monkeypatch, toy("df", "ud").eval())
+    put_trained(monkeypatch, toy("df", "ud").eval(), resolution=64)
     with pytest.raises(ConfigError, match=r"merge\.morph=0\.5: the model, DF") as told:
         run(merging, morph=0.5)
     assert told.value.exit_code == 2

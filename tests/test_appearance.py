@@ -20,7 +20,8 @@ from faceswap_cli.detect.appearance import (
     spline_weights,
     unit,
 )
-from faceswap_cli.detect.recognizer import MAX_FILE_BYTES, TEMPLATE, Recognizer
+from faceswap_cli.detect.onnx_session import MAX_FILE_BYTES
+from faceswap_cli.detect.recognizer import TEMPLATE, Recognizer
 from faceswap_cli.errors import ConfigError
 from faceswap_cli.faces.templates import MEAN_FACE, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from faceswap_cli.config import Config
+from faceswap_cli.config import Config, MergeConfig
 from faceswap_cli.errors import ConfigError
 from faceswap_cli.settings import (
     find_preset,
@@ -139,4 +139,12 @@ def test_rate_is_exact() -> None:
 def test_printed_settings_read_back_the_same(name: str) -> None:
     section = getattr(Config(), name)
     read = tomllib.loads(section_toml(name, section))
-    assert read == {name: section.model_dump()}
+    assert read == {name: section.model_dump(mode="json")}
+
+
+def test_printed_shots_and_persons_read_back_the_same() -> None:
+    shots = [{"range": "1-2,9", "colour": "mkl", "erode": 3.5}, {"range": "7", "skip": True}]
+    section = MergeConfig.model_validate({"shot": shots, "person": ['0=a "b"', "1=skip"]})
+    assert MergeConfig.model_validate(tomllib.loads(section_toml("merge", section))["merge"]) == (
+        section
+    )

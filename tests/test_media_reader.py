@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -576,3 +577,34 @@ def test_real_span_equals_the_part_of_the_whole() -> None:
     part = list(read_frames(path, span=Span.parse("1.6-2.2")))
     assert [frame.time_s for frame in part] == [frame.time_s for frame in whole[40:55]]
     assert all((a.image == b.image).all() for a, b in zip(part, whole[40:55], strict=True))
+
+
+def test_last_frame_of_vp9_in_mp4_lasts_until_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ffmpeg makes up the durations of these packets, of the mean of frames a second."""
+    ticks, time_base = (0, 20, 55, 355, 1000), Fraction(1, 600)
+    options = {"lossless": "1", "deadline": "realtime", "cpu-used": "8"}
+    clip = write_clip(
+        tmp_path / "a.mp4",
+        grey_images(5),
+        ticks=ticks,
+        time_base=time_base,
+        last_duration=700,
+        encoder="libvpx-vp9",
+        options=options,
+    )
+    times = read_times(clip)
+    assert [timed.time_s for timed in times] == [Fraction(tick, 600) for tick in ticks]
+    assert times[-1].duration_s == Fraction(700, 600)
+    assert read_times(clip, Span.parse("0.5-"))[-1] == replace(times[-1], index=1)
+    assert caplog.text == ""
+    with av.open(str(clip)) as container:
+        last = [bytes(packet) for packet in container.demux(video=0) if packet.size][-1]
+    before, _, after = clip.read_bytes().rpartition(last)
+    clip.write_bytes(before + bytes(len(last)) + after)
+    losses = Losses()
+    frames = list(read_frames(clip, losses=losses))  # now another is the last one that decodes
+    assert frames[-1].time_s == Fraction(355, 600)
+    assert frames[-1].duration_s + losses.missing_s == Fraction(1700 - 355, 600)
+    assert losses.missing_s > 2

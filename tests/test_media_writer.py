@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 
 from faceswap_cli.errors import ConfigError, MediaError
-from faceswap_cli.media import writer
+from faceswap_cli.media import encoders, encoding
 from faceswap_cli.media.colour import ColourTags
+from faceswap_cli.media.encoders import Encoding
+from faceswap_cli.media.encoding import PictureForm
+from faceswap_cli.media.extras import ExtrasFeed, plan_extras
 from faceswap_cli.media.provenance import synthetic_mark
 from faceswap_cli.media.reader import Span, probe_video, read_frames, read_times
+from faceswap_cli.media.segments import join_segments, open_segment, segment_suffix
 from faceswap_cli.media.sound import SoundReport, plan_sound
 from faceswap_cli.media.writer import WriteFrame, open_writer
+from tests.awkward import CHAPTERS, LINES, rich
 from tests.clips import (
     PATCHES,
     chirp,
@@ -29,6 +34,7 @@ from tests.clips import (
     patch_image,
     write_clip,
 )
+from tests.test_media_extras import expected, read_chapters, read_subtitles, read_tags
 
 FOOTAGE = Path(__file__).parents[2] / "shared" / "footage"
 BT709 = ColourTags(matrix=1, range=1, primaries=1, transfer=1)
@@ -229,7 +235,7 @@ def test_result_appears_at_the_end_under_its_name(tmp_path: Path) -> None:
     [
         ({"path": "a.avi"}, ".avi is not a video we write"),
         ({"path": "a"}, "a name without suffix is not"),
-        ({"codec": "h266"}, "'h266' is not a codec"),
+        ({"codec": "h266"}, "'h266' is no codec"),
         ({"crf": 52}, "crf 52 is out of range"),
     ],
 )
@@ -260,14 +266,14 @@ def test_time_that_stands_still_is_explained(tmp_path: Path) -> None:
 
 
 def test_missing_encoder_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(writer.ENCODERS, "h264", "libnone")
+    monkeypatch.setitem(encoders.SOFTWARE, "h264", "libnone")
     with pytest.raises(MediaError, match="no encoder libnone"):
         write_images(tmp_path / "a.mp4", grey_images(1))
 
 
 def test_failing_encoder_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(writer.ENCODER_OPTIONS, "h264", {"preset": "none"})
-    with pytest.raises(MediaError, match=r"a\.mp4 cannot be written: (.|\n)*fix: "):
+    monkeypatch.setattr(encoding, "encoder_options", lambda *args: {"preset": "none"})
+    with pytest.raises(MediaError, match=r"libx264 does not open: (.|\n)*preset(.|\n)*fix: "):
         write_images(tmp_path / "a.mp4", grey_images(1))
     assert list(tmp_path.iterdir()) == []
 
@@ -392,19 +398,92 @@ def test_sound_longer_than_the_picture_is_kept(tmp_path: Path) -> None:
     assert abs(len(samples) / rate - 1.5) < 0.07
 
 
-def test_sound_and_picture_are_interleaved(tmp_path: Path, talking: Path) -> None:
-    # A player that reads on demand stalls if all of the sound comes first or last.
-    result = copy_video(talking, tmp_path / "b.mkv")
-    with av.open(str(result)) as container:
-        times = [
+def gaps_s(path: Path) -> list[float]:
+    """By how much sound is ahead of the picture or behind it, packet by packet."""
+    with av.open(str(path)) as container:
+        packets = [
             (packet.stream.type, float(packet.dts * packet.time_base))
             for packet in container.demux()
             if packet.size and packet.dts is not None
         ]
-    latest = {"video": 0.0, "audio": 0.0}
-    for kind, time_s in times[:-8]:
+    latest, gaps = {"video": 0.0, "audio": 0.0}, []
+    for kind, time_s in packets[:-8]:
         latest[kind] = max(latest[kind], time_s)
-        assert abs(latest["video"] - latest["audio"]) < 0.6
+        gaps.append(abs(latest["video"] - latest["audio"]))
+    return gaps
+
+
+def test_sound_and_picture_are_interleaved(tmp_path: Path, talking: Path) -> None:
+    # A player that reads on demand stalls if all of the sound comes first or last.
+    assert max(gaps_s(copy_video(talking, tmp_path / "b.mkv"))) < 0.6
+
+
+def test_sound_waits_for_an_encoder_that_looks_ahead(tmp_path: Path) -> None:
+    sound = ("aac", chirp(4.0), 16000, Fraction(0))
+    source = write_clip(tmp_path / "a.mp4", grey_images(100), sounds=[sound])
+    encoding = Encoding(preset="slow")  # 50 frames or so
+    assert max(gaps_s(copy_video(source, tmp_path / "b.mkv", encoding=encoding))) < 0.6
+
+
+def sparse_clip(folder: Path) -> Path:
+    """Four seconds, and one subtitle at the beginning."""
+    return rich(subtitles=[("subrip", "eng")], lines=[(100, 300, "Hello")], num=100)(folder)
+
+
+def note_sizes(patched: pytest.MonkeyPatch, folder: Path) -> list[int]:
+    """Have the size of the file in the making noted whenever subtitles are asked for."""
+    sizes: list[int] = []
+    real = ExtrasFeed.feed
+
+    def feed(self: Any, until_s: Fraction | None) -> None:
+        if until_s is not None:
+            sizes.append(sum(path.stat().st_size for path in folder.glob(".*partial*")))
+        real(self, until_s)
+
+    patched.setattr(ExtrasFeed, "feed", feed)
+    return sizes
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+@pytest.mark.parametrize("joined", [False, True])
+def test_sparse_subtitles_do_not_hold_the_picture_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, joined: bool
+) -> None:
+    """ffmpeg alone waits 10 s for the next one, with all of the picture in memory."""
+    info, target = probe_video(sparse_clip(tmp_path)), tmp_path / f"b{suffix}"
+    codec: Any = "ffv1" if suffix == ".mkv" else "prores"
+    encoding, images = Encoding(codec=codec), noise_images(100, (192, 144))
+    form = PictureForm((192, 144), info.time_base, Fraction(25), BT709)
+    extras = plan_extras(info, target)
+    if joined:
+        piece = tmp_path / f"p{segment_suffix(encoding)}"
+        with open_segment(piece, form, encoding) as write:
+            write_all(write, images)
+        sizes = note_sizes(monkeypatch, tmp_path)
+        times = read_times(info.path)
+        join_segments([piece], target, form=form, times=times, extras=extras, metadata={})
+    else:
+        sizes = note_sizes(monkeypatch, tmp_path)
+        write_images(target, images, size_wh=(192, 144), encoding=encoding, extras=extras)
+    assert sizes[-1] > 0.5 * target.stat().st_size  # else nothing but the header
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("text", ["0-", "0.44-"])
+def test_subtitles_chapters_and_tags_are_written(tmp_path: Path, suffix: str, text: str) -> None:
+    info, target, span = probe_video(rich()(tmp_path)), tmp_path / f"b{suffix}", Span.parse(text)
+    copy_video(info.path, target, span=span, extras=plan_extras(info, target, span=span))
+    shift_ms = 440 if span.start_s else 0
+    chapters = [
+        (title, max(0, start - shift_ms), end - shift_ms)
+        for title, start, end in CHAPTERS
+        if end > shift_ms
+    ]
+    assert read_chapters(target) == chapters
+    for track in range(3):
+        lines = [(a - shift_ms, b - shift_ms, t) for a, b, t in LINES if b > shift_ms]
+        assert read_subtitles(target, track) == expected(lines)
+    assert read_tags(target)["title"] == "A film"
 
 
 @pytest.mark.parametrize(

@@ -4,47 +4,35 @@ import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from faceswap_cli.config import InputConfig, MergeConfig
-from faceswap_cli.device import Device
-from faceswap_cli.errors import DeviceError, WorkspaceError
+from faceswap_cli.config import InputConfig, MergeConfig, VideoConfig
+from faceswap_cli.errors import ConfigError, DeviceError, WorkspaceError
 from faceswap_cli.faces.faceset import write_aligned
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.geometry import warp
-from faceswap_cli.imaging import read_grey, read_image, write_image
+from faceswap_cli.imaging import read_grey, read_image, read_layer, write_image
 from faceswap_cli.media.reader import Frame, read_frames
 from faceswap_cli.media.source import open_side
 from faceswap_cli.merging.compose import paste_faces
-from faceswap_cli.models.base import Faces, Painter
-from faceswap_cli.stages import merge
+from faceswap_cli.merging.steady import REACH
+from faceswap_cli.models.base import Faces
+from faceswap_cli.rendering import flow, setting
 from faceswap_cli.stages.merge import run_merge
+from faceswap_cli.stages.status import read_status
 from faceswap_cli.workspace import StageReport, Workspace
 from tests.clips import write_clip
 from tests.made_faces import made_record, smooth_picture
+from tests.made_models import Inverted, put_trained
 
 SECTION = MergeConfig(batch_faces=2, device="cpu", erode=0, feather=4)
+ALONE = SECTION.model_copy(update={"steady": 0.0})
+"""Each frame by itself."""
 NUM_FRAMES, WITH_FACE = 10, (2, 3, 4, 5, 7, 8)
-
-
-class Inverted:
-    """A model that draws the negative of what it sees, everywhere."""
-
-    draws_mask = False
-
-    def bind(self, ref: Faces | None, first: Faces) -> Painter:
-        assert ref is None
-        assert first.img.shape == (1, 3, 32, 32)
-        return self.draw
-
-    def draw(self, canvas: Faces, drive: Faces) -> tuple[torch.Tensor, torch.Tensor | None]:
-        assert len(canvas.img) == SECTION.batch_faces
-        return 1 - canvas.img, None
 
 
 class Failing(Inverted):
@@ -54,6 +42,7 @@ class Failing(Inverted):
         self.left, self.error = batches, error
 
     def draw(self, canvas: Faces, drive: Faces) -> tuple[torch.Tensor, torch.Tensor | None]:
+        assert len(canvas.img) == SECTION.batch_faces  # filled up with copies
         if self.left == 0:
             raise self.error
         self.left -= 1
@@ -65,14 +54,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Return the function that sets the model that the workspace seems to hold."""
 
     def put(model: Any, fingerprint: str = "weights") -> None:
-        found = SimpleNamespace(
-            model=model, resolution=32, face_type="full", iteration=7, fingerprint=fingerprint
-        )
-
-        def open_fake(folder: Path, device: Device) -> Any:
-            return found
-
-        monkeypatch.setattr(merge, "open_trained", open_fake)
+        put_trained(monkeypatch, model, fingerprint=fingerprint)
 
     put(Inverted())
     return put
@@ -157,32 +139,107 @@ def test_line_cut_by_a_kill_redoes_its_frame(tmp_path: Path, trained: Any) -> No
     workspace = make_workspace(tmp_path / "w")
     run(workspace)
     manifest = workspace.manifest("merge")
-    manifest.write_bytes(manifest.read_bytes()[:-8])
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(lines[:-1])[:-8])  # the last one says that all is done
     assert (run(workspace).done, run(workspace).kept) == (1, NUM_FRAMES)
 
 
 def test_deleted_face_or_file_redoes_only_its_frame(tmp_path: Path, trained: Any) -> None:
     workspace = make_workspace(tmp_path / "w")
-    run(workspace)
+    run(workspace, ALONE)
     (workspace.aligned("dst") / "000004_00.png").unlink()
     (workspace.merged / "000007.png").unlink()
     (workspace.merged_masks / "000000.png").unlink()
-    report = run(workspace)
+    report = run(workspace, ALONE)
     assert (report.done, report.kept, report.facts["swapped"]) == (3, NUM_FRAMES - 3, 5)
     merged = read_image(workspace.merged / "000004.png")
     np.testing.assert_array_equal(merged, footage(workspace)[4])
 
 
-def test_other_settings_are_refused_and_redone(tmp_path: Path, trained: Any) -> None:
+def test_other_settings_redo_only_what_they_touch(tmp_path: Path, trained: Any) -> None:
     workspace = make_workspace(tmp_path / "w")
     run(workspace)
     other = SECTION.model_copy(update={"feather": 9.0})
-    with pytest.raises(WorkspaceError, match=r"feather was 4\.0, is 9\.0[\s\S]*--redo"):
-        run(workspace, other)
-    assert run(workspace, other, redo=True).done == NUM_FRAMES
+    untouched = NUM_FRAMES - len(WITH_FACE)
+    assert (run(workspace, other).done, run(workspace, other).kept) == (6, NUM_FRAMES)
     trained(Inverted(), "trained further")
-    with pytest.raises(WorkspaceError, match="model was 'weights', is 'trained further'"):
-        run(workspace, other)
+    report = run(workspace, other)
+    assert (report.done, report.kept) == (6, untouched)
+    alone = make_workspace(tmp_path / "alone")
+    run(alone, other)
+    assert outputs(alone) == outputs(workspace)
+
+
+def test_a_shot_redoes_its_frames_only(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    run(workspace, ALONE)
+    shots = [{"range": "4-5", "erode": 4}, {"range": "7", "skip": True}]
+    shot = MergeConfig.model_validate(ALONE.model_dump() | {"shot": shots})
+    report = run(workspace, shot)
+    assert (report.done, report.kept, report.facts["swapped"]) == (3, NUM_FRAMES - 3, 5)
+    np.testing.assert_array_equal(
+        read_image(workspace.merged / "000007.png"), footage(workspace)[7]
+    )
+
+
+def test_a_frame_changed_by_hand_is_never_overwritten(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    run(workspace)
+    painted = smooth_picture(99, (96, 72))
+    write_image(workspace.merged / "000004.png", painted)
+    other = SECTION.model_copy(update={"feather": 9.0})
+    report = run(workspace, other)
+    assert report.facts["changed_by_hand"] == ["000004"]
+    assert (run(workspace, other).done, run(workspace).done) == (0, 6)
+    np.testing.assert_array_equal(read_image(workspace.merged / "000004.png"), painted)
+    (workspace.merged / "000004.png").unlink()
+    assert run(workspace, SECTION.model_copy(update={"feather": 9.0})).done == 6
+    assert (read_image(workspace.merged / "000004.png") != painted).any()
+
+
+def test_pictures_of_somebody_else_are_refused(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    write_image(workspace.merged / "000003.png", smooth_picture(9, (96, 72)))
+    with pytest.raises(WorkspaceError, match=r"1 pictures were not made.*000003\.png[\s\S]*--redo"):
+        run(workspace)
+    assert run(workspace, redo=True).done == NUM_FRAMES
+
+
+def test_file_written_before_its_line_is_ours_after_a_kill(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    run(workspace)
+    lines = workspace.manifest("merge").read_text("utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith('["000005", {')]
+    workspace.manifest("merge").write_text("".join(kept), "utf-8")
+    assert run(workspace).done == 1
+
+
+def test_frame_made_again_is_ours_even_if_its_line_is_lost(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    run(workspace)
+    other = SECTION.model_copy(update={"feather": 9.0})
+    run(workspace, other)
+    lines = workspace.manifest("merge").read_text("utf-8").splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if line.startswith('["000005", {'))
+    workspace.manifest("merge").write_text("".join(lines[:last]), "utf-8")  # killed just there
+    report = run(workspace, other)
+    assert "changed_by_hand" not in report.facts
+    alone = make_workspace(tmp_path / "alone")
+    run(alone, other)
+    assert outputs(alone) == outputs(workspace)
+
+
+def test_layer_over_footage_is_the_merged_frame(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    settings = {"layer": True, "light": "signal"}
+    run(workspace, SECTION.model_copy(update=settings))
+    layer = read_layer(workspace.merged_layer / "000004.png").astype(float)
+    alpha = layer[..., 3:] / 255
+    over = alpha * layer[..., :3] + (1 - alpha) * footage(workspace)[4]
+    assert np.abs(over - read_image(workspace.merged / "000004.png")).max() <= 1.0
+    empty = read_layer(workspace.merged_layer / "000000.png")
+    assert empty.shape == (72, 96, 4)
+    assert not empty[..., 3].any()
 
 
 def test_tracks_are_chosen_by_number(tmp_path: Path, trained: Any) -> None:
@@ -294,7 +351,7 @@ def test_frames_in_memory_are_bounded(
         source: Any = open_side(*arguments)
         real_frames = source.frames
 
-        def frames(wanted: Any = None) -> Iterator[Any]:
+        def frames(wanted: Any = None, **options: Any) -> Iterator[Any]:
             nonlocal alive, peak
             for frame in real_frames(wanted):
                 for copy in range(4):  # 40 frames in all
@@ -308,15 +365,89 @@ def test_frames_in_memory_are_bounded(
         source.frames = frames
         return source
 
-    def paste_counted(*arguments: Any) -> Any:
+    def paste_counted(*arguments: Any, **options: Any) -> Any:
         nonlocal alive
         threading.Event().wait(0.01)
         with lock:
             alive -= 1
-        return paste_faces(*arguments)
+        return paste_faces(*arguments, **options)
 
-    monkeypatch.setattr(merge, "open_side", open_counted)
-    monkeypatch.setattr(merge, "paste_faces", paste_counted)
-    monkeypatch.setattr(merge, "MAX_BATCH_BYTES", 3 * 96 * 72 * 3)
+    monkeypatch.setattr(setting, "open_side", open_counted)
+    monkeypatch.setattr(flow, "paste_faces", paste_counted)
+    monkeypatch.setattr(flow, "MAX_BATCH_BYTES", 3 * 96 * 72 * 3)
     assert run(workspace).done == 4 * NUM_FRAMES
-    assert peak <= 3 + 2 + 3  # a batch, the queue of one thread, and those in hand
+    # A batch, those decoded ahead, those that wait for the faces after them, the queue of one
+    # thread, and those in hand.
+    assert peak <= 3 + 4 + REACH + 2 + 3
+
+
+STREAM = SECTION.model_copy(update={"stream": True})
+VIDEO = VideoConfig(crf=12, segment=10)
+
+
+def segments(workspace: Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(workspace.merged_stream.iterdir())}
+
+
+def long_workspace(root: Path) -> Workspace:
+    """Return a workspace of 24 frames: two whole segments and a part of one."""
+    root.mkdir()
+    images = [smooth_picture(i, (96, 72)) for i in range(24)]
+    write_clip(root / "data_dst.mp4", images)
+    workspace = Workspace.open(root)
+    for index, frame in enumerate(read_frames(root / "data_dst.mp4")):
+        if index % 8:
+            record = made_record(index, time_s=frame.time_s)
+            add_face(workspace, f"{index:06d}_00", images[index], record)
+    return workspace
+
+
+def test_streamed_frames_show_what_frame_files_do(tmp_path: Path, trained: Any) -> None:
+    workspace = long_workspace(tmp_path / "w")
+    run(workspace)
+    lossless = VIDEO.model_copy(update={"crf": 0})
+    report = run_merge(workspace, STREAM, InputConfig(), video=lossless)
+    assert (report.done, report.kept, report.facts["swapped"]) == (24, 0, 21)
+    names = sorted(path.name for path in workspace.merged_stream.iterdir())
+    assert names == ["000000.nut", "000010.nut", "000020.nut"]
+    decoded = [frame for name in names for frame in read_frames(workspace.merged_stream / name)]
+    for index, frame in enumerate(decoded):
+        merged = read_image(workspace.merged / f"{index:06d}.png").astype(int)
+        # Chroma is stored for four pixels together; the footage's own is kept.
+        assert np.abs(frame.image - merged).mean() < 1.5, index
+
+
+@pytest.mark.parametrize(("batches", "num_whole"), [(1, 0), (6, 0), (10, 1)])
+def test_broken_stream_goes_on_and_equals_an_unbroken_one(
+    tmp_path: Path, trained: Any, batches: int, num_whole: int
+) -> None:
+    whole, broken = long_workspace(tmp_path / "whole"), long_workspace(tmp_path / "broken")
+    run_merge(whole, STREAM, InputConfig(), video=VIDEO)
+    trained(Failing(batches, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        run_merge(broken, STREAM, InputConfig(), video=VIDEO)
+    there = {path: path.stat().st_mtime_ns for path in broken.merged_stream.glob("*.nut")}
+    assert len(there) == num_whole
+    trained(Inverted())
+    report = run_merge(broken, STREAM, InputConfig(), video=VIDEO)
+    assert report.done + report.kept == 24
+    assert report.kept == 10 * len(there)
+    assert segments(broken) == segments(whole)
+    assert there.items() <= {p: p.stat().st_mtime_ns for p in there}.items()
+    again = run_merge(broken, STREAM, InputConfig(), video=VIDEO)
+    assert (again.done, again.kept) == (0, 24)
+
+
+def test_an_encoder_that_cannot_is_refused_before_any_work(tmp_path: Path, trained: Any) -> None:
+    workspace = long_workspace(tmp_path / "w")
+    with pytest.raises(ConfigError, match="prores"):
+        run_merge(workspace, STREAM, InputConfig(), video=VideoConfig(codec="prores"))
+    assert not workspace.merged_stream.exists()
+
+
+def test_status_counts_frames_and_not_lines(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    run(workspace)
+    assert read_status(workspace).merged == NUM_FRAMES
+    run_merge(workspace, STREAM, InputConfig(), video=VIDEO)
+    assert read_status(workspace).merged == NUM_FRAMES

@@ -102,10 +102,12 @@ def test_a_model_of_one_size_says_so(name: str, key: str) -> None:
 def test_draws_a_face_and_a_mask_of_its_size(name: str, options: str) -> None:
     model, faces = toy(name, options), toy_faces()
     with torch.inference_mode():
-        face, mask = model.bind(None, faces)(faces, faces)
+        face, outlines = model.bind(None, faces)(faces, faces)
+        _, mask = model.swap(faces.img)
     assert face.shape == (2, 3, 64, 64)
-    assert mask is not None
-    assert mask.shape == (2, 1, 64, 64)
+    assert outlines is not None
+    assert outlines.shape == (2, 2, 64, 64)  # of the new face and of the old one
+    torch.testing.assert_close(mask, torch.minimum(outlines[:, :1], outlines[:, 1:]))
     assert 0.0 <= float(face.min()) <= float(face.max()) <= 1.0
 
 

@@ -18,7 +18,7 @@ from faceswap_cli.training.initialise import fit_to_faces
 from faceswap_cli.training.preview import draw_preview
 from faceswap_cli.training.schedule import weighted_loss
 from faceswap_cli.workspace import Workspace
-from tests.test_amp import put_trained
+from tests.made_models import put_trained
 from tests.test_initialise import DST, SRC
 from tests.test_merge_stage import NUM_FRAMES, make_workspace
 from tests.test_models import toy, toy_faces, without_memory
@@ -92,7 +92,7 @@ def test_the_cost_is_known_beforehand() -> None:
 @pytest.fixture
 def merging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     """Return a workspace whose trained model is this one."""
-    put_trained(monkeypatch, original(fitted=True))
+    put_trained(monkeypatch, original(fitted=True), resolution=64)
     return make_workspace(tmp_path / "w")
 
 

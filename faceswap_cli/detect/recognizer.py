@@ -1,7 +1,6 @@
 """Face recognition networks of the user's own, as ONNX files, run by onnxruntime."""
 
 import hashlib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ import numpy as np
 
 from faceswap_cli.detect import Landmarks
 from faceswap_cli.detect.appearance import UNKNOWN, Appearance, cut_aligned, unit
+from faceswap_cli.detect.onnx_session import MAX_FILE_BYTES, describe_ports, open_session
 from faceswap_cli.errors import ConfigError, GeometryError
 from faceswap_cli.geometry import estimate_similarity, resizing
 from faceswap_cli.types import Points, RgbImage
@@ -27,10 +27,9 @@ TEMPLATE: Final[Points] = np.array(
 GREY: Final = np.float32(127.5)
 """Pixels are taken from -1 to 1, as ArcFace does. A network that was made for ImageNet's mean and
 deviation, nearly the same range, hardly notices: measured on one, the distances stay."""
-MAX_FILE_BYTES: Final = 2**30
 MAX_BATCH: Final = 16
 OPTION: Final = "--recognizer"
-_CUDA: Final = "CUDAExecutionProvider"
+_KIND: Final = "a face recognition network"
 WANTED: Final = "one input of 1x3xSxS, RGB, and one output of 1xD"
 
 
@@ -62,21 +61,8 @@ class Recognizer:
                 or onnxruntime is missing.
         """
         data = _read(path)
-        runtime = _runtime()
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3  # its warnings are about the graph, which is not ours
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = ["CPUExecutionProvider"]
-        if device.startswith("cuda") and _CUDA in runtime.get_available_providers():
-            providers.insert(0, _CUDA)
-        try:
-            session = runtime.InferenceSession(data, options, providers=providers)
-        except _failures(runtime) as error:
-            raise ConfigError(
-                f"no network that onnxruntime can run: {str(error)[:200]}",
-                seen_in=f"{OPTION} {path}",
-                fix="name an ONNX file of a face recognition network, or leave the option away",
-            ) from error
+        seen_in = f"{OPTION} {path}"
+        session = open_session(data, device=device, kind=_KIND, seen_in=seen_in)
         _check_ports(session, path)
         name = f"{path.stem}@{hashlib.sha256(data).hexdigest()[:8]}"
         return cls(session, name)
@@ -131,24 +117,6 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _failures(runtime: Any) -> tuple[type[Exception], ...]:
-    """Return what onnxruntime raises: a class for each way to fail, and no base of its own."""
-    own = vars(runtime.capi.onnxruntime_pybind11_state).values()
-    kinds = [kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception)]
-    return (*kinds, RuntimeError, ValueError)
-
-
-def _runtime() -> Any:
-    try:
-        return importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise ConfigError(
-            "a recognition network needs onnxruntime, which is not installed",
-            seen_in=OPTION,
-            fix='pip install "faceswap-cli[export]"',
-        ) from error
-
-
 def _check_ports(session: Any, path: Path) -> None:
     """Raise ConfigError unless the network takes one picture and gives one vector."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
@@ -159,13 +127,8 @@ def _check_ports(session: Any, path: Path) -> None:
         floats = inputs[0].type == outputs[0].type == "tensor(float)"
         if is_picture and floats and len(given) == 2 and all(16 <= side <= 1024 for side in sides):
             return
-    has = [
-        f"{kind} {port.name} {'x'.join(map(str, port.shape))} {port.type}"
-        for kind, ports in (("input", inputs), ("output", outputs))
-        for port in ports[:4]
-    ]
     raise ConfigError(
-        f"no face recognition network: it has {', '.join(has)}",
+        f"no face recognition network: it has {describe_ports(session)}",
         seen_in=f"{OPTION} {path}",
         fix=f"name a network with {WANTED}",
     )

@@ -41,7 +41,12 @@ class ColourTags:
     @property
     def sws_matrix(self) -> int:
         """The matrix as swscale numbers it."""
-        return SWS_MATRICES.get(self.matrix, SWS_MATRICES[BT709])
+        return SWS_MATRICES[self.known_matrix]
+
+    @property
+    def known_matrix(self) -> int:
+        """The matrix, or BT.709 for one that swscale does not have."""
+        return self.matrix if self.matrix in SWS_MATRICES else BT709
 
 
 def untagged_matrix(size_wh: tuple[int, int], rate: Fraction) -> int:

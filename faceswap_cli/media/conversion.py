@@ -5,14 +5,20 @@ swscale ignores the colour tags of a frame if it is not told them.
 
 import logging
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.filter
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from faceswap_cli.media.colour import CONVERSION, HDR_TRANSFERS, ColourTags
+from faceswap_cli.media.colour import (
+    CONVERSION,
+    FULL_RANGE,
+    HDR_TRANSFERS,
+    ColourTags,
+)
 from faceswap_cli.media.orientation import Turn
 from faceswap_cli.types import RgbImage
 
@@ -35,15 +41,34 @@ class Converter:
         turn: That makes its pictures upright.
         rough: For the eyes of networks: 20 times as fast, wrong by 1.2 of 255 grey levels in
             the mean and by up to 20 at sharp edges between colours.
+        deep: Pictures are uint16, white 65535, in place of uint8; a rough one never is.
+        siting: Where the chroma samples lie, in ffmpeg's words, if the decoder does not say so.
     """
 
-    def __init__(self, colour: ColourTags, turn: Turn, *, rough: bool = False) -> None:
+    def __init__(
+        self,
+        colour: ColourTags,
+        turn: Turn,
+        *,
+        rough: bool = False,
+        deep: bool = False,
+        siting: str | None = None,
+    ) -> None:
         self._colour, self._turn = colour, turn
         self._flags, self._threads = (ROUGH, 1) if rough else (CONVERSION, 0)
-        self._reformatter, self._cropper = VideoReformatter(), _Cropper()
+        self._is_deep = deep and not rough
+        self._reformatter, self._cropper = VideoReformatter(), Cropper(siting=siting)
+        self._whole = Cropper(siting=siting) if siting and not rough else None
+
+    @property
+    def empty(self) -> RgbImage:
+        """A picture of no pixels, (0, 0, 3), of the type that this one makes."""
+        return np.empty((0, 0, 3), np.uint16 if self._is_deep else np.uint8)
 
     def whole(self, frame: Any) -> RgbImage:
         """Return the upright picture, (H, W, 3); a rough one may have gaps between its rows."""
+        if self._whole:
+            frame = self._whole.cut(frame, (0, 0, frame.width, frame.height))
         rgb = self._to_rgb(frame)
         return rgb if self._flags == ROUGH and self._turn == Turn() else self._turn.apply(rgb)
 
@@ -62,21 +87,54 @@ class Converter:
         return self.whole(frame)[top:bottom, left:right], (left, top)
 
     def _to_rgb(self, frame: Any) -> RgbImage:
+        bits = self._scale_bits(frame)
+        is_wide = self._is_deep or (bits != 8 and self._flags != ROUGH)
         rgb = self._reformatter.reformat(
             frame,
-            format="rgb24",
+            format="rgb48le" if is_wide else "rgb24",
             src_colorspace=self._colour.sws_matrix,
             src_color_range=self._colour.range,
             dst_color_range=2,
             interpolation=self._flags,
             threads=self._threads,
         )
-        return np.asarray(rgb.to_ndarray(), np.uint8)
+        image = cast(RgbImage, rgb.to_ndarray())
+        if frame.format.is_rgb or not is_wide:
+            return image
+        return cast(RgbImage, (_full_scale if self._is_deep else _eight_bits)(image, bits))
+
+    def _scale_bits(self, frame: Any) -> int:
+        """Return n, where swscale has (2^n - 1) << (16 - n) for white in rgb48.
+
+        It is 8, but of full range the depth: swscale takes 255 << (n - 8) for white there, and
+        makes the true one, 2^n - 1, brighter; of 10 bits by 0.75 of 255 grey levels.
+        """
+        if self._colour.range != FULL_RANGE or frame.format.is_rgb:
+            return 8
+        return int(frame.format.components[0].bits)
 
 
-def warn_of_hdr(colour: ColourTags, name: object) -> None:
-    """Say that the pictures of this video lose range."""
-    if colour.transfer in HDR_TRANSFERS:
+def _full_scale(image: Any, bits: int) -> Any:
+    """Return 16-bit RGB of swscale's, see _scale_bits, with white at 65535.
+
+    Of limited range, the result is within 4 of 65535 of what H.273 says.
+    """
+    scaled = np.minimum(image, _white_48(bits))
+    scaled += scaled >> bits
+    return scaled
+
+
+def _eight_bits(image: Any, bits: int) -> Any:
+    return cv2.convertScaleAbs(image, alpha=255 / _white_48(bits))
+
+
+def _white_48(bits: int) -> int:
+    return ((1 << bits) - 1) << (16 - bits)
+
+
+def warn_of_hdr(colour: ColourTags, name: object, *, deep: bool = False) -> None:
+    """Say that the pictures of this video lose range; deep ones do not."""
+    if colour.transfer in HDR_TRANSFERS and not deep:
         curve = HDR_TRANSFERS[colour.transfer]
         log.warning("%s is HDR (%s): it is reduced to 8 bit, not tone-mapped", name, curve)
 
@@ -93,23 +151,31 @@ def _with_margin(box: PartBox, size_wh: tuple[int, int]) -> PartBox:
     return left, top, right, bottom
 
 
-class _Cropper:
+class Cropper:
     """Cuts a part out of av.VideoFrames without copying; keeps what a new frame would forget.
 
     Where the chroma samples lie is such a thing: PyAV cannot set it, and swscale asks for it.
+
+    Args:
+        siting: Of chroma, to be told in place of what the frames tell.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, siting: str | None = None) -> None:
+        self._steps = [("setparams", f"chroma_location={siting}")] if siting else []
         self._key: object = None
         self._push: Any = None
         self._crop: Any = None
         self._pull: Any = None
 
     def cut(self, frame: Any, box: PartBox) -> Any:
+        """Return the part as an av.VideoFrame on the same samples; corners even, if subsampled."""
         left, top, right, bottom = box
         key = (right - left, bottom - top, frame.width, frame.height, frame.format.name)
         if key != self._key:
-            self._push, self._crop, self._pull = _crop_graph(frame, box)
+            crop = ("crop", f"{right - left}:{bottom - top}:{left}:{top}")
+            self._push, (self._crop, *_), self._pull = filter_graph(
+                frame, crop, *self._steps, threads=1
+            )
             self._key = key
         else:  # a new graph takes longer than the part's conversion
             self._crop.process_command("x", str(left))
@@ -118,19 +184,28 @@ class _Cropper:
         return self._pull()
 
 
-def _crop_graph(frame: Any, box: PartBox) -> tuple[Any, Any, Any]:
-    """Return what takes a frame, the filter that crops it, and what gives the part."""
-    left, top, right, bottom = box
+def filter_graph(
+    frame: Any, *steps: tuple[str, str], threads: int = 0
+) -> tuple[Any, list[Any], Any]:
+    """Return what takes frames like this one, the filters they go through, and what gives them.
+
+    Args:
+        frame: An av.VideoFrame; others must have its size and format.
+        steps: Name and settings of each filter.
+        threads: 0 is all cores. For small or easy work, the hand-over takes longer than it.
+    """
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format,
-        time_base=frame.time_base or Fraction(1, 1000),
+    graph.threads = threads
+    time_base = frame.time_base or Fraction(1, 1000)
+    last = graph.add(
+        "buffer",
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
+        f":time_base={time_base.numerator}/{time_base.denominator}"
+        f":colorspace={int(frame.colorspace)}:range={int(frame.color_range)}",
     )
-    crop = graph.add("crop", f"{right - left}:{bottom - top}:{left}:{top}")
-    sink = graph.add("buffersink")
-    source.link_to(crop)
-    crop.link_to(sink)
+    filters = [graph.add(name, settings) for name, settings in steps]
+    for following in [*filters, graph.add("buffersink")]:
+        last.link_to(following)
+        last = following
     graph.configure()
-    return graph.push, crop, graph.pull
+    return graph.push, filters, graph.pull

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 from faceswap_cli.errors import MediaError
-from faceswap_cli.imaging import read_image
+from faceswap_cli.imaging import read_deep_image, read_image
 from faceswap_cli.media.picture_header import MAX_PIXELS
 from faceswap_cli.media.reader import Frame, FrameTime
 from faceswap_cli.media.span import Span
@@ -77,6 +78,7 @@ def read_picture_frames(
     span: Span | None = None,
     wanted: Callable[[int], bool] | None = None,
     rate: Fraction = PICTURE_RATE,
+    deep: bool = False,
 ) -> Iterator[Frame | BadFrame]:
     """Yield pictures, or what is wrong with them.
 
@@ -85,27 +87,32 @@ def read_picture_frames(
         span: Seconds at the nominal rate; None is all of them.
         wanted: Is given an index; pictures for which it is False are not decoded.
         rate: Pictures a second.
+        deep: Give 16 bits where a picture has them.
     """
     for timed in picture_times(len(paths), span=span or Span(), rate=rate):
         if wanted is not None and not wanted(timed.index):
             continue
         path = paths[int(timed.time_s * rate)]
         try:
-            image = read_picture(path)
+            image = read_picture(path, deep=deep)
         except MediaError as error:
             yield BadFrame(timed.index, path.name, error.what)
         else:
             yield Frame(timed.index, timed.time_s, timed.duration_s, image)
 
 
-def read_picture(path: Path) -> RgbImage:
+def read_picture(path: Path, *, deep: bool = False) -> RgbImage:
     """Decode a picture of the footage to upright 8-bit RGB; see decode_image.
+
+    Args:
+        path: Of the picture.
+        deep: Of 16 bits, if it is stored so; see read_deep_image.
 
     Raises:
         MediaError: It cannot be read or decoded, or is too large.
     """
     try:
-        return read_image(path)
+        return cast(RgbImage, read_deep_image(path)) if deep else read_image(path)
     except MediaError as error:
         raise MediaError(
             f"{path.name} cannot be decoded: {error.what}",

@@ -5,23 +5,19 @@ At no time are more than a few frames in memory.
 """
 
 import logging
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-
 from faceswap_cli.errors import MediaError
-from faceswap_cli.media.colour import ColourTags, resolve_colour
+from faceswap_cli.media.colour import ColourTags
 from faceswap_cli.media.conversion import Converter, PartBox, warn_of_hdr
-from faceswap_cli.media.decoding import Losses, decode_from, decode_stream
-from faceswap_cli.media.opening import find_video_stream, open_input, unreadable
-from faceswap_cli.media.orientation import Turn, read_turn
+from faceswap_cli.media.decoding import Losses, decode_from
 from faceswap_cli.media.span import Span
+from faceswap_cli.media.video_info import VideoInfo, probe_video
 from faceswap_cli.types import RgbImage
 
 __all__ = [
@@ -40,46 +36,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
-FALLBACK_RATE = Fraction(25)  # of a stream that tells none; a nominal value
 NUM_LATE = 3  # frames by which a header may be wrong before we call the file cut off
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What can be known of a video from its header and its first frame.
-
-    Args:
-        path: The file.
-        size_wh: Width and height of the upright picture, pixels.
-        time_base: Seconds of one tick; every time of the video is a multiple of it.
-        average_rate: Frames a second, the mean.
-        rotation_deg: Clockwise turn that makes the stored picture upright; 0, 90, 180 or 270.
-        colour: How its numbers are to be read.
-        num_frames_hint: Number of frames the header claims, or None.
-        duration_s: Length the header claims, or None.
-        has_sound: Whether there is any audio stream.
-        codec: ffmpeg's name of the video codec.
-        start_s: Time of the first frame; spans count from here.
-        end_s: Time at which the header says that the pictures end, or None.
-        pixel_aspect: Width of one pixel over its height.
-        turn: The whole orientation, mirroring included.
-    """
-
-    path: Path
-    size_wh: tuple[int, int]
-    time_base: Fraction
-    average_rate: Fraction
-    rotation_deg: int
-    colour: ColourTags
-    num_frames_hint: int | None
-    duration_s: Fraction | None
-    has_sound: bool
-    codec: str
-    start_s: Fraction = Fraction(0)
-    end_s: Fraction | None = None
-    pixel_aspect: Fraction = Fraction(1)
-    turn: Turn = field(default_factory=Turn)
 
 
 @dataclass(frozen=True)
@@ -102,9 +59,11 @@ class Frame:
     """One picture of a video; index, time_s and duration_s are those of FrameTime.
 
     Args:
-        image: (H, W, 3), upright.
+        image: (H, W, 3), upright; of readers that were told to be deep, 16 bits (uint16, white
+            is 65535) where the footage has more than 8.
         corner_xy: Where the first pixel of `image` lies in the frame, of which it may be a part.
         whole_wh: Size of the frame of which it is a part; None: it is the whole.
+        native: The av.VideoFrame as it was decoded, of readers that were told to keep it.
     """
 
     index: int
@@ -113,55 +72,12 @@ class Frame:
     image: RgbImage
     corner_xy: tuple[int, int] = (0, 0)
     whole_wh: tuple[int, int] | None = None
+    native: Any = None
 
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height of the whole frame, pixels."""
         return self.whole_wh or (self.image.shape[1], self.image.shape[0])
-
-
-def probe_video(path: Path) -> VideoInfo:
-    """Read the header and the first frame.
-
-    Raises:
-        MediaError: The file is missing, empty, no video, or none of its frames decodes.
-    """
-    with open_input(path) as container:
-        stream = find_video_stream(container, path)
-        losses = Losses()
-        time_s, frame = next(decode_stream(container, stream, losses), (None, None))
-        if frame is None or time_s is None:
-            raise unreadable(path, f"no frame can be decoded ({losses.reason or 'no packets'})")
-        rate = stream.average_rate or stream.guessed_rate or FALLBACK_RATE
-        turn, end_s = read_turn(frame), _claimed_end(stream)
-        container_s = container.duration and Fraction(container.duration, av.time_base)
-        aspect = stream.sample_aspect_ratio or Fraction(1)
-        return VideoInfo(
-            path=path,
-            size_wh=turn.upright_size((frame.width, frame.height)),
-            time_base=stream.time_base,
-            average_rate=rate,
-            rotation_deg=turn.clockwise_deg,
-            colour=resolve_colour(frame, stream.codec_context, rate),
-            num_frames_hint=stream.frames or None,
-            duration_s=container_s if end_s is None else max(end_s - time_s, Fraction(0)),
-            has_sound=bool(container.streams.audio),
-            codec=stream.codec_context.name,
-            start_s=time_s,
-            end_s=end_s,
-            pixel_aspect=1 / aspect if turn.is_sideways else aspect,
-            turn=turn,
-        )
-
-
-def _claimed_end(stream: Any) -> Fraction | None:
-    """Return the time at which the header says that the stream ends."""
-    if stream.duration is not None:
-        return Fraction((stream.duration + (stream.start_time or 0)) * stream.time_base)
-    if found := MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = found.groups()
-        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    return None
 
 
 def read_frames(
@@ -171,6 +87,7 @@ def read_frames(
     wanted: Callable[[int], bool] | None = None,
     losses: Losses | None = None,
     rough: bool = False,
+    deep: bool = False,
 ) -> Iterator[Frame]:
     """Yield the frames of a video in the order of presentation.
 
@@ -181,14 +98,14 @@ def read_frames(
         losses: Is told what could not be decoded. Damaged packets are left out, and
             the frame before them lasts longer; a file that breaks off ends early.
         rough: See Converter: for networks to look at, not for people.
+        deep: Give 16 bits if the footage has more than 8.
 
     Raises:
         MediaError: The video cannot be read, has no frame in the span, or its pictures
             change in size.
     """
     info = probe_video(path)
-    warn_of_hdr(info.colour, path)
-    converter = Converter(info.colour, info.turn, rough=rough)
+    converter = _converter(info, rough=rough, deep=deep)
     for timed, frame in _frames_in_span(info, span or Span(), losses or Losses()):
         if wanted is None or wanted(timed.index):
             image = converter.whole(frame)
@@ -201,6 +118,8 @@ def read_parts(
     *,
     span: Span | None = None,
     losses: Losses | None = None,
+    native: bool = False,
+    deep: bool = False,
 ) -> Iterator[Frame]:
     """Yield parts of the frames of a video; to convert a part takes a part of the time.
 
@@ -209,17 +128,36 @@ def read_parts(
         where: Is given an index; returns what must be in the part, None to leave it out.
         span: As of `read_frames`.
         losses: As of `read_frames`.
+        native: Yield all frames, each with the decoder's own picture; those of which `where`
+            wants no part with an empty `image`, (0, 0, 3).
+        deep: As of `read_frames`.
 
     Raises:
         MediaError: As `read_frames`.
     """
     info = probe_video(path)
-    warn_of_hdr(info.colour, path)
-    converter = Converter(info.colour, info.turn)
+    converter = _converter(info, deep=deep)
     for timed, frame in _frames_in_span(info, span or Span(), losses or Losses()):
-        if (box := where(timed.index)) is not None:
-            image, corner_xy = converter.part(frame, box)
-            yield Frame(timed.index, timed.time_s, timed.duration_s, image, corner_xy, info.size_wh)
+        box = where(timed.index)
+        if box is None and not native:
+            continue
+        image, corner_xy = (converter.empty, (0, 0)) if box is None else converter.part(frame, box)
+        yield Frame(
+            timed.index,
+            timed.time_s,
+            timed.duration_s,
+            image,
+            corner_xy,
+            info.size_wh,
+            native=frame if native else None,
+        )
+
+
+def _converter(info: VideoInfo, *, rough: bool = False, deep: bool = False) -> Converter:
+    is_deep = deep and not rough and info.depth > 8
+    warn_of_hdr(info.colour, info.path, deep=is_deep)
+    siting = None if info.tells_siting else info.siting
+    return Converter(info.colour, info.turn, rough=rough, deep=is_deep, siting=siting)
 
 
 def read_times(path: Path, span: Span | None = None) -> list[FrameTime]:
@@ -250,7 +188,7 @@ def _frames_in_span(info: VideoInfo, span: Span, losses: Losses) -> Iterator[tup
             _check_size(info, frame, index)
             held = time_s, frame
     if held is not None:
-        duration_s = _own_duration(held[1], info)
+        duration_s = _own_duration(*held, info)
         if end_s is None and info.end_s is not None:
             missing_s = info.end_s - held[0] - duration_s
             losses.missing_s = missing_s if missing_s > NUM_LATE / info.average_rate else Fraction()
@@ -264,7 +202,9 @@ def _frames_in_span(info: VideoInfo, span: Span, losses: Losses) -> Iterator[tup
     _report(losses, info)
 
 
-def _own_duration(frame: Any, info: VideoInfo) -> Fraction:
+def _own_duration(time_s: Fraction, frame: Any, info: VideoInfo) -> Fraction:
+    if time_s == info.last_s and info.end_s is not None and info.end_s > time_s:
+        return info.end_s - time_s
     return Fraction(frame.duration * info.time_base) if frame.duration else 1 / info.average_rate
 
 

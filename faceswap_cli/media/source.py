@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +33,7 @@ from faceswap_cli.media.reader import (
     read_times,
 )
 from faceswap_cli.media.span import Span
-from faceswap_cli.types import Side
+from faceswap_cli.types import RgbImage, Side
 from faceswap_cli.workspace import Workspace
 
 FINGERPRINT_DIGITS = 16
@@ -60,15 +61,29 @@ class Source(Protocol):
         """About how many frames there are in the span, for progress bars."""
 
     def frames(
-        self, wanted: Callable[[int], bool] | None = None, *, rough: bool = False
+        self,
+        wanted: Callable[[int], bool] | None = None,
+        *,
+        rough: bool = False,
+        deep: bool = False,
     ) -> Iterator[Frame | BadFrame]:
         """Yield the frames of the span in order; `wanted` is asked by index.
 
-        Rough frames are for networks to look at: faster, of slightly wrong colours.
+        Rough frames are for networks to look at: faster, of slightly wrong colours. Deep ones
+        have 16 bits if the footage has more than 8.
         """
 
-    def parts(self, where: Callable[[int], PartBox | None]) -> Iterator[Frame | BadFrame]:
-        """Yield the parts of frames that hold the boxes that `where` returns for an index."""
+    def parts(
+        self,
+        where: Callable[[int], PartBox | None],
+        *,
+        native: bool = False,
+        deep: bool = False,
+    ) -> Iterator[Frame | BadFrame]:
+        """Yield the parts of frames that hold the boxes that `where` returns for an index.
+
+        With `native`, all frames come, with what the decoder gave; see read_parts.
+        """
 
     def times(self) -> list[FrameTime]:
         """Return when each frame of the span is shown."""
@@ -100,18 +115,40 @@ class VideoSource:
         return max(0, round(num_frames * share))
 
     def frames(
-        self, wanted: Callable[[int], bool] | None = None, *, rough: bool = False
+        self,
+        wanted: Callable[[int], bool] | None = None,
+        *,
+        rough: bool = False,
+        deep: bool = False,
     ) -> Iterator[Frame | BadFrame]:
         """Yield the frames; those that do not decode are left out and counted in `losses`."""
         self.losses.clear()
         yield from read_frames(
-            self.info.path, span=self.span, wanted=wanted, losses=self.losses, rough=rough
+            self.info.path,
+            span=self.span,
+            wanted=wanted,
+            losses=self.losses,
+            rough=rough,
+            deep=deep,
         )
 
-    def parts(self, where: Callable[[int], PartBox | None]) -> Iterator[Frame | BadFrame]:
+    def parts(
+        self,
+        where: Callable[[int], PartBox | None],
+        *,
+        native: bool = False,
+        deep: bool = False,
+    ) -> Iterator[Frame | BadFrame]:
         """Yield parts of the frames."""
         self.losses.clear()
-        yield from read_parts(self.info.path, where, span=self.span, losses=self.losses)
+        yield from read_parts(
+            self.info.path,
+            where,
+            span=self.span,
+            losses=self.losses,
+            native=native,
+            deep=deep,
+        )
 
     def times(self) -> list[FrameTime]:
         """Return when each frame is shown; decodes the span."""
@@ -144,16 +181,26 @@ class PictureSource:
         """The exact number."""
         return len(self.times())
 
-    def parts(self, where: Callable[[int], PartBox | None]) -> Iterator[Frame | BadFrame]:
-        """Yield the pictures, whole: they are decoded whole."""
-        yield from self.frames(lambda index: where(index) is not None)
+    def parts(
+        self,
+        where: Callable[[int], PartBox | None],
+        *,
+        native: bool = False,
+        deep: bool = False,
+    ) -> Iterator[Frame | BadFrame]:
+        """Yield the pictures, whole: they are decoded whole, and there is nothing native."""
+        yield from self.frames(lambda index: native or where(index) is not None, deep=deep)
 
     def frames(
-        self, wanted: Callable[[int], bool] | None = None, *, rough: bool = False
+        self,
+        wanted: Callable[[int], bool] | None = None,
+        *,
+        rough: bool = False,
+        deep: bool = False,
     ) -> Iterator[Frame | BadFrame]:
         """Yield the pictures, or a BadFrame for each that does not decode."""
         rate = self.info.average_rate
-        return read_picture_frames(self.paths, span=self.span, wanted=wanted, rate=rate)
+        return read_picture_frames(self.paths, span=self.span, wanted=wanted, rate=rate, deep=deep)
 
     def times(self) -> list[FrameTime]:
         """Return the nominal times."""
@@ -209,9 +256,10 @@ def _open_pictures(folder: Path, span: Span, rate: Fraction) -> PictureSource:
             seen_in=folder,
             fix=f"a span of pictures counts {rate} of them a second",
         )
+    first = _first_that_decodes(paths, folder)
     info = VideoInfo(
         path=folder,
-        size_wh=_size_of_first(paths, folder),
+        size_wh=(first.shape[1], first.shape[0]),
         time_base=1 / rate,
         average_rate=rate,
         rotation_deg=0,
@@ -220,18 +268,16 @@ def _open_pictures(folder: Path, span: Span, rate: Fraction) -> PictureSource:
         duration_s=len(paths) / rate,
         has_sound=False,
         codec="pictures",
+        depth=8 * first.dtype.itemsize,
     )
     return PictureSource(info, span, paths)
 
 
-def _size_of_first(paths: list[Path], folder: Path) -> tuple[int, int]:
-    """Return the size of the first picture that decodes."""
+def _first_that_decodes(paths: list[Path], folder: Path) -> RgbImage:
+    """Return the first picture that decodes, as deep as it is stored."""
     for path in paths:
-        try:
-            height, width, _ = read_picture(path).shape
-        except MediaError:
-            continue
-        return width, height
+        with suppress(MediaError):
+            return read_picture(path, deep=True)
     raise MediaError(
         f"none of the {len(paths)} pictures in {folder.name} can be decoded",
         seen_in=folder,

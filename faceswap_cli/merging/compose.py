@@ -1,225 +1,223 @@
-"""Painting drawn faces into a frame: float inside the box of a face, rounded once.
+"""Painting drawn faces into a frame: float inside the box of a face, rounded once."""
 
-Erosion, growth and feather are in per cent of the face's size: `face_px`, the side of the
-unit square of the mean face (see faces.templates) in frame pixels. It depends on brows, eyes,
-nose and mouth corners together, so that it does not change when the jaw drops, and the
-same number looks the same at every resolution of frame and model.
-"""
-
-import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from faceswap_cli.faces.record import FaceRecord
-from faceswap_cli.geometry import Similarity, resizing, warp
-from faceswap_cli.imaging import to_float, to_uint8
-from faceswap_cli.masks import erode, feather, hull_mask, raise_brows
-from faceswap_cli.types import FloatImage, GreyImage, Points, RgbImage
+from faceswap_cli.geometry import warp
+from faceswap_cli.merging.blending import blend, overlay
+from faceswap_cli.merging.light import (
+    frame_from_signal,
+    light_from_frame,
+    light_from_signal,
+    signal_from_frame,
+    signal_from_light,
+)
+from faceswap_cli.merging.look import Box, Drawn, FrameImage, Look
+from faceswap_cli.merging.masking import crop_fade, face_box, face_mask, placed
+from faceswap_cli.merging.plate import match_plate
+from faceswap_cli.merging.shave import Shaven, shave
+from faceswap_cli.types import FloatImage, GreyImage
 
-MaskName = Literal["hull*learned", "hull", "learned"]
-_MARGIN_PX = 3  # around everything that is drawn: anti-aliasing and the cubic's reach
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a face is put in; per cent are of its size."""
-
-    mask: MaskName = "hull*learned"
-    jaw: float = 0.0
-    """How far the hull reaches below the jaw line, per cent."""
-    grow: float = 0.0
-    """Of the hull, before all else, per cent."""
-    erode: float = 0.0
-    """Of the mask, per cent; negative grows it."""
-    feather: float = 0.0
-    """Width of the fade at the edge, half of it inside, per cent."""
-    sharpen: float = 0.0
-    """Amount of the unsharp mask; 0 is none."""
+LEAST = np.float32(1.0 / 4096.0)
+"""Less than this much of a face is none: the tail of a Gaussian never ends, and a quarter of a
+level of 8 bits is the most that it is worth in the darkest shade."""
+_PLATE_MARGIN_PX = 8  # around what is painted: sharpening and blurring look beyond it
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Where a face of the footage is really seen: not where a hand is in front of it."""
+class Pasted:
+    """A frame with its new faces."""
 
-    mask: FloatImage
-    """(H, W), 0..1."""
-    mask_from_frame: Similarity
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A face that a model has drawn, and where it belongs."""
-
-    face: FloatImage
-    """(S, S, 3), RGB 0..1, colours already matched."""
-    mask: FloatImage | None
-    """(S, S), 0..1, where the model thinks the face is; None counts as everywhere."""
-    landmarks: Points
-    """(68, 2), frame pixels."""
-    crop_from_frame: Similarity
-    """To the pixels of `face`."""
-    face_px: float
-    """Side of the mean face's unit square, frame pixels."""
-    shown: Shown | None = None
-    """None: all of it is."""
+    image: FrameImage
+    """(H, W, 3), of the frame's dtype."""
+    mask: GreyImage
+    """(H, W), how much of each pixel was painted; 0 only where none of it was."""
+    layer: NDArray[np.uint8] | NDArray[np.uint16] | None
+    """(H, W, 4), of the frame's dtype: the new faces alone, straight alpha. Over the frame,
+    mixed in the light of the look, they give `image`."""
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of frame pixels, half-open; it may reach beyond the picture."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height, pixels."""
-        return self.right - self.left, self.bottom - self.top
-
-    @property
-    def box_from_frame(self) -> Similarity:
-        """The shift to its own pixels."""
-        return Similarity(np.array([[1.0, 0.0, -self.left], [0.0, 1.0, -self.top]]))
-
-    def within(self, size_wh: tuple[int, int]) -> "Box":
-        """Return the part inside a picture; it may be empty."""
-        width, height = size_wh
-        left, right = (min(max(x, 0), width) for x in (self.left, self.right))
-        top, bottom = (min(max(y, 0), height) for y in (self.top, self.bottom))
-        return Box(left, top, max(left, right), max(top, bottom))
-
-
-def paste_faces(frame: RgbImage, faces: list[Drawn], look: Look) -> tuple[RgbImage, GreyImage]:
+def paste_faces(
+    frame: FrameImage,
+    faces: Sequence[Drawn],
+    look: Look,
+    *,
+    with_layer: bool = False,
+    corner_xy: tuple[int, int] = (0, 0),
+) -> Pasted:
     """Paint faces into a copy of a frame, small ones first: the largest is the nearest.
 
+    In raw-face the whole square that was drawn is painted, and nothing is done to it; in
+    raw-mask the same square shows the mask in grey. Both are for a look at what there is and
+    for compositors, and neither fades into the frame.
+
     Args:
-        frame: (H, W, 3). Where no mask is, its pixels are returned bit for bit.
-        faces: In any order.
+        frame: (H, W, 3), 8 or 16 bits, or a part of one. Where the mask is 0, its pixels are
+            returned to the bit. Footage of high dynamic range (PQ, HLG) asks for light="signal".
+        faces: In any order, in the pixels of `frame`; see Drawn.shifted.
         look: The same for all of them.
+        with_layer: Also return the faces alone.
+        corner_xy: Where in the whole frame this part of it begins, pixels: for what lies on the
+            frame's grid, such as the blocks of a JPEG.
 
-    Returns:
-        The new frame, (H, W, 3), and where it was painted, (H, W), 0 to 255.
+    Raises:
+        ConfigError: look.mask is no mask expression.
     """
-    result, painted = frame.copy(), np.zeros(frame.shape[:2], np.uint8)
-    size_wh = (frame.shape[1], frame.shape[0])
+    shape = frame.shape[:2]
+    layer = np.zeros((*shape, 4), frame.dtype) if with_layer else None
+    pasted = Pasted(frame.copy(), np.zeros(shape, np.uint8), layer)
     for drawn in sorted(faces, key=lambda drawn: drawn.face_px):
-        box = face_box(drawn, look)
-        part = box.within(size_wh)
-        if 0 in part.size_wh:
-            continue
-        inner = np.s_[
-            part.top - box.top : part.bottom - box.top, part.left - box.left : part.right - box.left
-        ]
-        mask, face = face_mask(drawn, box, look)[inner], _in_box(drawn, box, look)[inner]
-        outer = np.s_[part.top : part.bottom, part.left : part.right]
-        result[outer] = blend(result[outer], face, mask)
-        painted[outer] = np.maximum(painted[outer], to_uint8(mask))
-    return result, painted
+        _paint(pasted, placed(drawn, look), look, corner_xy)
+    return pasted
 
 
-def blend(frame: RgbImage, face: FloatImage, mask: FloatImage) -> RgbImage:
-    """Return face where mask is 1 and, to the bit, frame where it is 0; (H, W, 3)."""
-    background = to_float(frame)
-    return to_uint8(background + mask[..., None] * (face - background))
+def _paint(pasted: Pasted, drawn: Drawn, look: Look, corner_xy: tuple[int, int]) -> None:
+    box = face_box(drawn, replace(look, mask="full") if _is_raw(look) else look)
+    alpha = _alpha(drawn, box, look)
+    size_wh = (pasted.image.shape[1], pasted.image.shape[0])
+    wide = _painted_box(alpha, box, size_wh)
+    if 0 in wide.within(size_wh).size_wh:
+        return
+    shaven = None if _is_raw(look) else shave(pasted.image, drawn, reach=look.shave)
+    if shaven is not None:
+        beside = shaven.box.within(size_wh)
+        wide = _united(wide, beside)
+        alpha, box = _widened(alpha, box, beside)
+    part = wide.within(size_wh)
+    there = np.s_[part.top : part.bottom, part.left : part.right]
+    background: FrameImage = pasted.image[there].copy()
+    mask = _cut(alpha, box, part)
+    if look.mode == "raw-mask":
+        grey = _cut(face_mask(drawn, box, look), box, part)
+        image = np.asarray(cv2.merge([grey] * 3), np.float32)
+    else:
+        image, mask = _picture(background, mask, drawn, (wide, part), look, corner_xy, shaven)
+    # Now, not after it is mixed: a layer cannot hold more than white.
+    image = np.clip(image, 0.0, 1.0)
+    pasted.mask[there] = united(pasted.mask[there], mask)
+    if pasted.layer is not None:
+        pasted.layer[there] = _over(pasted.layer[there], image, mask, look)
+    pasted.image[there] = overlay(background, image, mask, look.light)
 
 
-def face_box(drawn: Drawn, look: Look) -> Box:
-    """Return where the mask can be above zero: the crop, or the hull with its soft edge."""
-    size_px = len(drawn.face)
-    frame_from_crop = drawn.crop_from_frame.inverse()
-    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64) - 0.5
-    quad = frame_from_crop.apply(corners)
-    low, high = quad.min(axis=0), quad.max(axis=0)
-    if look.mask != "learned":
-        reach = look.jaw + max(0.0, look.grow) + max(0.0, -look.erode) + look.feather
-        pad = reach / 100.0 * drawn.face_px + _MARGIN_PX
-        points = raise_brows(drawn.landmarks)
-        low = np.maximum(low, points.min(axis=0) - pad)
-        high = np.minimum(high, points.max(axis=0) + pad)
-    left, top = (math.floor(value) - _MARGIN_PX for value in low)
-    right, bottom = (math.ceil(value) + 1 + _MARGIN_PX for value in np.maximum(low, high))
-    return Box(left, top, right, bottom)
+def _is_raw(look: Look) -> bool:
+    return look.mode in ("raw-face", "raw-mask")
 
 
-def face_mask(drawn: Drawn, box: Box, look: Look) -> FloatImage:
-    """Return where and how strongly the face is painted, (height, width) of the box, 0..1.
+def _alpha(drawn: Drawn, box: Box, look: Look) -> FloatImage:
+    """Return how much of each pixel of a box is painted, 0..1."""
+    if _is_raw(look):
+        return crop_fade(drawn, box, fade_px=0.0)
+    mask = face_mask(drawn, box, look)
+    mask[mask < LEAST] = 0.0
+    mask[mask > 1.0 - LEAST] = 1.0
+    return mask
 
-    It is drawn at the frame's resolution, and has faded to zero where the crop ends. What
-    lies beyond the picture does not touch it: a face cut by the picture's border is
-    painted up to that border.
-    """
-    percent_px = drawn.face_px / 100.0
-    mask = np.ones(box.size_wh[::-1], np.float32)
-    if look.mask != "learned":
-        points, jaw_px = box.box_from_frame.apply(drawn.landmarks), look.jaw * percent_px
-        hull = hull_mask(points, box.size_wh, jaw_px=jaw_px)
-        mask = erode(to_float(hull), amount_px=-look.grow * percent_px)
-    if look.mask != "hull" and drawn.mask is not None:
-        mask = mask * _warped(drawn.mask, drawn, box, border=0.0).clip(0.0, 1.0)
-    mask = mask * crop_fade(drawn, box, fade_px=0.0)
-    shown = _shown_in(drawn, box)
-    mask = feather(
-        erode(mask * shown, amount_px=look.erode * percent_px), width_px=look.feather * percent_px
+
+def _painted_box(alpha: FloatImage, box: Box, size_wh: tuple[int, int]) -> Box:
+    """Return the part of a box that is painted, with a margin, also beyond the picture."""
+    left, top, width, height = cv2.boundingRect((alpha > 0.0).view(np.uint8))
+    if width == 0:
+        return Box(0, 0, 0, 0)
+    (frame_width, frame_height), margin = size_wh, _PLATE_MARGIN_PX
+    return Box(
+        max(box.left + left - margin, box.left, -margin),
+        max(box.top + top - margin, box.top, -margin),
+        min(box.left + left + width + margin, box.right, frame_width + margin),
+        min(box.top + top + height + margin, box.bottom, frame_height + margin),
     )
-    mask = mask * shown  # a soft edge towards the face; none that lies on the hand
-    return np.asarray(mask * crop_fade(drawn, box, fade_px=look.feather * percent_px), np.float32)
 
 
-def _shown_in(drawn: Drawn, box: Box) -> FloatImage:
-    """Return where the face is seen, (height, width) of the box, 0..1."""
-    if drawn.shown is None:
-        return np.ones(box.size_wh[::-1], np.float32)
-    box_from_mask = box.box_from_frame.after(drawn.shown.mask_from_frame.inverse())
-    seen = warp(drawn.shown.mask, box_from_mask, size_wh=box.size_wh)
-    return np.asarray(seen.clip(0.0, 1.0), np.float32)
+def _united(one: Box, other: Box) -> Box:
+    """Return the smallest box that holds both."""
+    left, top = min(one.left, other.left), min(one.top, other.top)
+    return Box(left, top, max(one.right, other.right), max(one.bottom, other.bottom))
 
 
-def mask_from_frame(record: FaceRecord, mask: GreyImage) -> Similarity:
-    """Return the transform to the pixels of a mask of an aligned picture, of whatever size."""
-    return resizing(len(mask) / record.size_px).after(record.crop)
+def _widened(mask: FloatImage, box: Box, other: Box) -> tuple[FloatImage, Box]:
+    """Return a mask of a box with nothing around it, so that it also holds another box."""
+    both = _united(box, other)
+    margins = (
+        box.top - both.top, both.bottom - box.bottom, box.left - both.left, both.right - box.right
+    )  # fmt: skip
+    return np.asarray(cv2.copyMakeBorder(mask, *margins, cv2.BORDER_CONSTANT), np.float32), both
 
 
-def crop_fade(drawn: Drawn, box: Box, *, fade_px: float) -> FloatImage:
-    """Return 1 well inside the crop and 0 from its outermost pixel on.
+def _cut(image: FloatImage, box: Box, part: Box) -> FloatImage:
+    """Return what an image of a box shows in a part of it."""
+    rows = slice(part.top - box.top, part.bottom - box.top)
+    columns = slice(part.left - box.left, part.right - box.left)
+    return np.ascontiguousarray(image[rows, columns])
+
+
+def _picture(
+    background: FrameImage,
+    mask: FloatImage,
+    drawn: Drawn,
+    boxes: tuple[Box, Box],
+    look: Look,
+    corner_xy: tuple[int, int],
+    shaven: Shaven | None,
+) -> tuple[FloatImage, FloatImage]:
+    """Return what is laid over a part of a frame, (height, width, 3), and its mask.
 
     Args:
-        drawn: Gives the crop.
-        box: Where it is drawn.
-        fade_px: Length of the slope between, frame pixels.
+        background: The part of the frame, (height, width, 3).
+        mask: (height, width), 0..1, of the face.
+        drawn: What is put there.
+        boxes: With the margin beyond the picture's border, and the part itself.
+        look: How it is put there.
+        corner_xy: Of the frame, see paste_faces.
+        shaven: What is painted for a beard; None: nothing.
     """
-    size_px, scale = len(drawn.face), drawn.crop_from_frame.scale
-    box_from_crop = box.box_from_frame.after(drawn.crop_from_frame.inverse())
-    width, height = box.size_wh
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    (a, b, shift_x), (c, d, shift_y) = box_from_crop.inverse().matrix.astype(np.float32)
-    crop_x, crop_y = a * x + b * y + shift_x, c * x + d * y + shift_y
-    last = np.float32(size_px - 1)
-    inside = np.minimum(np.minimum(crop_x, last - crop_x), np.minimum(crop_y, last - crop_y))
-    slope_px = max(fade_px * scale, 1.0)  # crop pixels
-    return np.asarray(np.clip(inside / np.float32(slope_px), 0.0, 1.0), np.float32)
+    wide, part = boxes
+    wide_from_crop = wide.box_from_frame.after(drawn.crop_from_frame.inverse())
+    face = np.asarray(warp(drawn.face, wide_from_crop, size_wh=wide.size_wh), np.float32)
+    if look.mode == "raw-face":
+        return _cut(face, wide, part), mask
+    footage = signal_from_frame(background)
+    # Sharpening and blurring look beyond the border: there the face goes on, the footage not.
+    beyond = (
+        part.top - wide.top, wide.bottom - part.bottom,
+        part.left - wide.left, wide.right - part.right,
+    )  # fmt: skip
+    framed = cv2.copyMakeBorder(footage, *beyond, cv2.BORDER_REPLICATE) if any(beyond) else footage
+    seen = cv2.copyMakeBorder(mask, *beyond, cv2.BORDER_CONSTANT) if any(beyond) else mask
+    corner_xy = (corner_xy[0] + wide.left, corner_xy[1] + wide.top)
+    left_to_do = look
+    if shaven is not None:
+        # The face is compared with what it hides, no beard beside it; grain lies on all skin.
+        first = replace(look, jpeg=0.0, grain=0.0)
+        left_to_do = replace(look, match_sharpness=0.0, sharpen=0.0, motion_blur=0.0)
+        face = match_plate(face, framed, seen, drawn, first, corner_xy=corner_xy)
+        face, seen = shaven.joined(face, seen, wide)
+        mask = _cut(seen, wide, part)
+    face = match_plate(face, framed, seen, drawn, left_to_do, corner_xy=corner_xy)
+    return blend(_cut(face, wide, part), footage, mask, look, face_px=drawn.face_px), mask
 
 
-def unsharp(image: FloatImage, *, amount: float, radius_px: float) -> FloatImage:
-    """Add `amount` times what a blur of `radius_px` (its sigma) takes away; (H, W, 3)."""
-    soft = cv2.GaussianBlur(image, ksize=(0, 0), sigmaX=radius_px, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(image + np.float32(amount) * (image - soft), np.float32)
+def united(painted: GreyImage, mask: FloatImage) -> GreyImage:
+    """Return how much is painted by both; never 0 where something is."""
+    levels = np.maximum(frame_from_signal(mask, np.uint8), (mask > 0.0).view(np.uint8))
+    if not painted.any():
+        return levels
+    shown = 255.0 - (255.0 - painted.astype(np.float32)) * (1.0 - mask)
+    return np.maximum(np.rint(shown).astype(np.uint8), levels)
 
 
-def _in_box(drawn: Drawn, box: Box, look: Look) -> FloatImage:
-    """Return the face at the frame's resolution, (height, width, 3) of the box."""
-    face = _warped(drawn.face, drawn, box, border=None)
-    if look.sharpen > 0.0:
-        # A pixel of the crop is this wide in the frame: finer detail than that is not there.
-        radius_px = max(0.5, 1.0 / drawn.crop_from_frame.scale)
-        face = unsharp(face, amount=look.sharpen, radius_px=radius_px)
-    return face
-
-
-def _warped(image: FloatImage, drawn: Drawn, box: Box, *, border: float | None) -> FloatImage:
-    box_from_crop = box.box_from_frame.after(drawn.crop_from_frame.inverse())
-    return np.asarray(warp(image, box_from_crop, size_wh=box.size_wh, border=border), np.float32)
+def _over(layer: FrameImage, image: FloatImage, mask: FloatImage, look: Look) -> FrameImage:
+    """Return the layer with one more face on top, (H, W, 4)."""
+    under = signal_from_frame(layer[..., 3])[..., None] * (1.0 - mask[..., None])
+    alpha = under + mask[..., None]
+    share = mask[..., None] / np.maximum(alpha, LEAST)
+    below = light_from_frame(layer[..., :3].copy(), look.light)
+    above = light_from_signal(image, look.light)
+    colour = signal_from_light(below + share * (above - below), look.light)
+    colour[alpha[..., 0] <= 0.0] = 0.0
+    result = frame_from_signal(np.concatenate([colour, alpha], axis=2), layer.dtype)
+    result[..., 3] = np.maximum(result[..., 3], alpha[..., 0] > 0.0)
+    return result

@@ -1,95 +1,45 @@
-"""Cutting faces out of frames, and having a model draw them anew, in batches."""
+"""Having a model draw faces anew, in batches."""
 
-# Shape suffixes: B batch, H = W = side of the crop.
+# Shape suffixes: B batch, H = W = side of the crop, K outlines, D numbers of a colour map.
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceswap_cli.colour import transfer_colour
 from faceswap_cli.device import Device
 from faceswap_cli.errors import ConfigError, DeviceError
-from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
-from faceswap_cli.geometry import Similarity, resizing, warp
-from faceswap_cli.imaging import to_float
-from faceswap_cli.masks import hull_mask
-from faceswap_cli.merging.compose import Drawn, MaskName, Shown
-from faceswap_cli.merging.regions import colour_region
+from faceswap_cli.geometry import resizing
+from faceswap_cli.mask_expression import parse
+from faceswap_cli.merging.cut import Cut, cut_face, to_faces
+from faceswap_cli.merging.enhance import Enhance
+from faceswap_cli.merging.look import Drawn, FrameImage, Look, MaskName
+from faceswap_cli.merging.recolour import measure_colour, recolour
+from faceswap_cli.merging.steady import Sketch
 from faceswap_cli.models import AMP, Faces, Model, Painter
 from faceswap_cli.types import FloatImage, Points, RgbImage
 
 _log = logging.getLogger(__name__)
+LEARNED = ("learned", "learned_src", "learned_dst")
+_OUTLINES: tuple[MaskName, ...] = ("learned_src", "learned_dst")
+
+Segment = Callable[[Sequence[RgbImage], Sequence[Points]], list[FloatImage]]
+"""Crops (S, S, 3) and their landmarks (68, 2), crop pixels, to where the face is seen, (S, S)."""
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A face of the footage, as a model sees it."""
-
-    image: RgbImage
-    """(S, S, 3)."""
-    mask: FloatImage
-    """(S, S), the hull."""
-    region: FloatImage
-    """(S, S), where skin is to be expected."""
-    landmarks: Points
-    """(68, 2), frame pixels."""
-    crop_from_frame: Similarity
-    face_px: float
-    """Side of the mean face's unit square, frame pixels."""
-    shown: Shown | None = None
-    """See Drawn."""
-
-
-def cut_face(frame: RgbImage, landmarks: Points, *, face_type: str, size_px: int) -> Cut:
-    """Cut a face out of a picture.
-
-    Args:
-        frame: (H, W, 3).
-        landmarks: (68, 2), pixels of `frame`.
-        face_type: A key of FACE_TYPES.
-        size_px: Side of the crop, pixels.
-
-    Raises:
-        GeometryError: The landmarks are not finite or coincide.
-    """
-    crop_from = crop_from_frame(landmarks, face_type, size_px)
-    points = crop_from.apply(landmarks)
-    return Cut(
-        image=warp(frame, crop_from, size_wh=(size_px, size_px)),
-        mask=to_float(hull_mask(points, (size_px, size_px))),
-        region=colour_region(points, size_px),
-        landmarks=landmarks,
-        crop_from_frame=crop_from,
-        face_px=size_px / FACE_TYPES[face_type].side / crop_from.scale,
-    )
-
-
-def to_faces(cuts: Sequence[Cut], device: torch.device) -> Faces:
-    """Return the cuts as a batch on a device."""
-    img = torch.from_numpy(np.stack([cut.image for cut in cuts])).to(device)
-    mask = torch.from_numpy(np.stack([cut.mask for cut in cuts])).to(device)
-    side = len(cuts[0].image)
-    points = np.stack([cut.crop_from_frame.apply(cut.landmarks) for cut in cuts])
-    return Faces(
-        # A view of (B, H, W, 3) is in channels-last order already, what networks like best.
-        img=img.permute(0, 3, 1, 2).float() / 255.0,
-        lms=torch.from_numpy(((points + 0.5) * (2.0 / side) - 1.0).astype(np.float32)).to(device),
-        mask=mask[:, None],
-    )
-
-
-def instruct(model: Model, *, morph: float, mask: MaskName) -> None:
+def instruct(model: Model, *, morph: float, masks: Collection[str]) -> None:
     """Tell a model how it is to draw, before it is bound to a clip.
 
     Args:
         model: Remembers `morph` if it can draw what lies between dst and src.
         morph: How far from dst to src, 0..1.
-        mask: What the mask will be made of.
+        masks: Names of what the mask will be made of.
 
     Raises:
         ConfigError: It cannot draw what it is asked for.
@@ -102,11 +52,12 @@ def instruct(model: Model, *, morph: float, mask: MaskName) -> None:
             f"merge.morph={morph:g}: the model, {name}, draws src or nothing; only AMP morphs",
             fix="leave morph out, or train a model of kind amp",
         )
-    if model.draws_mask or mask == "hull":
+    if model.draws_mask or not set(masks) & set(LEARNED):
         return
-    if mask == "learned":
+    if set(masks) <= set(LEARNED):
         raise ConfigError(
-            f"merge.mask=learned: the model, {name}, has not learnt any mask", fix="--mask hull"
+            f"merge.mask={'*'.join(sorted(masks))}: the model, {name}, has not learnt any mask",
+            fix="--mask hull",
         )
     _log.info("%s draws no mask: the hull alone is where the new face is painted", name)
 
@@ -122,23 +73,26 @@ class Artist:
     size_px: int
     """Side of the crop it is given."""
     batch_size: int
-    match_colour: bool
-    """Give what it draws the colours of the footage."""
+    enhance: Enhance | None = None
+    """Enlarges what was drawn."""
+    segment: Segment | None = None
+    """Tells where a face is seen in a crop."""
 
-    def cut(self, frame: RgbImage, landmarks: Points) -> Cut:
+    def cut(self, frame: FrameImage, landmarks: Points) -> Cut:
         """Cut a face out of its frame; see cut_face."""
         return cut_face(frame, landmarks, face_type=self.face_type, size_px=self.size_px)
 
-    def draw(self, cuts: Sequence[Cut]) -> list[Drawn]:
+    def draw(self, cuts: Sequence[Cut], looks: Sequence[Look]) -> list[Sketch]:
         """Draw any number of faces anew, batch by batch, in the same order.
 
         Raises:
             DeviceError: A batch does not fit into the memory of the device.
         """
-        drawn: list[Drawn] = []
+        drawn: list[Sketch] = []
         for start in range(0, len(cuts), self.batch_size):
+            batch = slice(start, start + self.batch_size)
             try:
-                drawn += self._draw_batch(cuts[start : start + self.batch_size])
+                drawn += self._draw_batch(cuts[batch], looks[batch])
             except torch.OutOfMemoryError as error:
                 raise DeviceError(
                     f"no memory for {self.batch_size} faces at once",
@@ -148,23 +102,116 @@ class Artist:
         return drawn
 
     @torch.inference_mode()
-    def _draw_batch(self, cuts: Sequence[Cut]) -> list[Drawn]:
+    def _draw_batch(self, cuts: Sequence[Cut], looks: Sequence[Look]) -> list[Sketch]:
         # Filled up with copies: what comes out for a face must not depend, not even in its
         # last bit, on how many others are left to do.
         filled = [*cuts, *[cuts[-1]] * (self.batch_size - len(cuts))]
-        place = self.device.place
-        faces = to_faces(filled, place)
+        faces = to_faces(filled, self.device.place)
         with self.device.autocast():
-            drawn, mask = self.painter(faces, faces)
+            drawn, outlines = self.painter(faces, faces)
         drawn = drawn.float()
-        if self.match_colour:
-            region = torch.from_numpy(np.stack([cut.region for cut in filled])).to(place)
-            footage, region = (_at_size(part, drawn) for part in (faces.img, region[:, None]))
-            drawn = transfer_colour(drawn, footage, region)
+        if self.enhance is not None:
+            drawn = self.enhance(drawn).float()
+        masks = self._masks(cuts, drawn, None if outlines is None else outlines.float(), looks)
+        numbers = self._measure(cuts, drawn, faces, masks, looks)
         images = drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        # None: the hull that the composition draws anew is the mask of the canvas.
-        masks = [None] * len(cuts) if mask is None else list(mask[:, 0].float().cpu().numpy())
-        return [_place(*parts) for parts in zip(cuts, images, masks, strict=False)]
+        return [
+            _sketch(cut, images[i], {name: mask[i] for name, mask in masks.items()}, numbers[i])
+            for i, cut in enumerate(cuts)
+        ]
+
+    def _masks(
+        self, cuts: Sequence[Cut], drawn: Tensor, outlines: Tensor | None, looks: Sequence[Look]
+    ) -> dict[MaskName, FloatImage]:
+        """Return what networks say of the crops, (B, S, S) each, S as large as what is drawn."""
+        masks: dict[MaskName, FloatImage] = {}
+        if outlines is not None:
+            outlines_BKHW = _at_size(outlines, drawn).cpu().numpy()
+            masks |= dict(zip(_OUTLINES, outlines_BKHW.transpose(1, 0, 2, 3), strict=False))
+        needed = set().union(*(parse(look.mask).needed for look in looks))
+        if self.segment is None or not needed & {"seg_src", "seg_dst"}:
+            return masks
+        points = [cut.crop_from_frame.apply(cut.landmarks) for cut in cuts]
+        if "seg_dst" in needed:
+            masks["seg_dst"] = self._segmented([cut.image for cut in cuts], points, drawn)
+        if "seg_src" in needed:
+            small = F.interpolate(drawn, (self.size_px, self.size_px), mode="area")
+            pixels = (small.clamp(0.0, 1.0) * 255.0).round().byte().permute(0, 2, 3, 1)
+            pictures = list(pixels.cpu().numpy()[: len(cuts)])
+            masks["seg_src"] = self._segmented(pictures, points, drawn)
+        return masks
+
+    def _segmented(
+        self, pictures: Sequence[RgbImage], points: Sequence[Points], drawn: Tensor
+    ) -> FloatImage:
+        assert self.segment is not None
+        found = torch.from_numpy(np.stack(self.segment(pictures, points)))
+        return np.asarray(_at_size(found[:, None], drawn)[:, 0].numpy(), np.float32)
+
+    def _measure(
+        self,
+        cuts: Sequence[Cut],
+        drawn: Tensor,
+        faces: Faces,
+        masks: Mapping[MaskName, FloatImage],
+        looks: Sequence[Look],
+    ) -> list[NDArray[np.float32]]:
+        """Return what the colours of each face and of its footage are; see measure_colour."""
+        footage = _at_size(faces.img, drawn)
+        numbers: list[NDArray[np.float32]] = []
+        for i, (cut, look) in enumerate(zip(cuts, looks, strict=True)):
+            regions = [
+                _at_size(torch.from_numpy(region)[None, None].to(drawn.device), drawn)
+                for region in _compared(cut, masks, i, look)
+            ]
+            one = slice(i, i + 1)
+            measured = measure_colour(look.colour, drawn[one], regions[0], footage[one], regions[1])
+            numbers.append(measured[0].cpu().numpy())
+        return numbers
+
+
+@torch.inference_mode()
+def finish(
+    cuts: Sequence[Cut], sketches: Sequence[Sketch], looks: Sequence[Look], place: torch.device
+) -> list[Drawn]:
+    """Give faces their colours.
+
+    Args:
+        cuts: In any order.
+        sketches: What was drawn for them, smoothed over time.
+        looks: Of each of them.
+        place: Where to compute.
+    """
+    drawn: list[Drawn] = []
+    both = zip(cuts, sketches, looks, strict=True)
+    for (colour, _), alike in groupby(both, key=lambda b: (b[2].colour, b[1].face.shape)):
+        found = list(alike)
+        faces = torch.from_numpy(np.stack([sketch.face for _, sketch, _ in found]))
+        numbers = torch.from_numpy(np.stack([sketch.colour for _, sketch, _ in found]))
+        images = recolour(colour, faces.permute(0, 3, 1, 2).to(place), numbers.to(place))
+        pixels = images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        drawn += [
+            _drawn(cut, sketch, image)
+            for (cut, sketch, _), image in zip(found, pixels, strict=True)
+        ]
+    return drawn
+
+
+def _compared(
+    cut: Cut, masks: Mapping[MaskName, FloatImage], at: int, look: Look
+) -> tuple[FloatImage, FloatImage]:
+    """Return where colours of the new face and of the footage are compared, (S, S) each."""
+    if look.colour_from == "skin":
+        return cut.region, cut.region
+    side = (len(cut.mask), len(cut.mask))
+    regions = []
+    for name in _OUTLINES:
+        seen = cut.mask
+        if name in masks:
+            outline = torch.from_numpy(masks[name][at])[None, None]
+            seen = seen * F.interpolate(outline, side, mode="area")[0, 0].numpy()
+        regions.append(seen)
+    return regions[0], regions[1]
 
 
 def _at_size(image_BCHW: Tensor, like_BCHW: Tensor) -> Tensor:
@@ -174,7 +221,36 @@ def _at_size(image_BCHW: Tensor, like_BCHW: Tensor) -> Tensor:
     return F.interpolate(image_BCHW, like_BCHW.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _place(cut: Cut, face: FloatImage, mask: FloatImage | None) -> Drawn:
+def _sketch(
+    cut: Cut,
+    face: FloatImage,
+    masks: Mapping[MaskName, FloatImage],
+    numbers: NDArray[np.float32],
+) -> Sketch:
     enlarged = resizing(len(face) / len(cut.image))
-    crop_from_frame = enlarged.after(cut.crop_from_frame)
-    return Drawn(face, mask, cut.landmarks, crop_from_frame, cut.face_px, cut.shown)
+    return Sketch(
+        frame_index=cut.frame_index,
+        track=cut.track,
+        face=face,
+        masks=masks,
+        colour=numbers,
+        plate=cut.plate,
+        footage=cut.image,
+        crop_from_frame=enlarged.after(cut.crop_from_frame),
+        face_px=cut.face_px,
+    )
+
+
+def _drawn(cut: Cut, sketch: Sketch, face: FloatImage) -> Drawn:
+    return Drawn(
+        face=face,
+        landmarks=cut.landmarks,
+        crop_from_frame=sketch.crop_from_frame,
+        face_px=cut.face_px,
+        masks=sketch.masks,
+        shown=cut.shown,
+        pose_deg=cut.pose_deg,
+        motion_px=cut.motion_px,
+        plate=sketch.plate,
+        seed=cut.frame_index,
+    )

@@ -3,8 +3,10 @@
 from faceswap_cli.faces.faceset import AlignedFace, Faceset, read_mask
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.faces.store import Version
+from faceswap_cli.geometry import Similarity, resizing
 from faceswap_cli.imaging import to_float
-from faceswap_cli.merging.compose import Shown, mask_from_frame
+from faceswap_cli.merging.look import Shown
+from faceswap_cli.types import GreyImage
 
 
 class FaceMasks:
@@ -29,3 +31,8 @@ class FaceMasks:
         face, _ = self._faces[id(record)]
         mask = None if face.files is None else read_mask(face.files, face.path.name)
         return None if mask is None else Shown(to_float(mask), mask_from_frame(record, mask))
+
+
+def mask_from_frame(record: FaceRecord, mask: GreyImage) -> Similarity:
+    """Return the transform to the pixels of a mask of an aligned picture, of whatever size."""
+    return resizing(len(mask) / record.size_px).after(record.crop)

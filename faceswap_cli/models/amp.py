@@ -130,16 +130,21 @@ class AMP(Autoencoder):
             morph: Share of the channels, the first ones, that come from inter_src: 0 is dst
                 redrawn, 1 is the swap.
         """
+        face, outlines = self.swap_outlines(dst, morph)
+        return face, outlines.amin(dim=1, keepdim=True)
+
+    def swap_outlines(self, dst: Tensor, morph: float = 1.0) -> tuple[Tensor, Tensor]:
+        """See Autoencoder; `morph` as of swap."""
         code = self.encoder(dst)
         as_dst, count = self.inter_dst(code), int(self.inter_dims * morph)
         mixed = torch.cat([self.swap_map(code)[:, :count], as_dst[:, count:]], dim=1)
         face, mask = self.decoder(mixed.contiguous(memory_format=torch.channels_last))
-        return face, torch.minimum(mask, self.decoder.outline(as_dst))
+        return face, torch.cat([mask, self.decoder.outline(as_dst)], dim=1)
 
     def bind(self, ref: Faces | None, first: Faces) -> Painter:
         """Return the swap, as far as `set_morph` told; `ref` plays no part."""
         morph = self.morph_at_merge
-        return lambda canvas, drive: self.swap(drive.img, morph)
+        return lambda canvas, drive: self.swap_outlines(drive.img, morph)
 
 
 def choose_channels(chance_B: Tensor, channels: int, count: int) -> Tensor:

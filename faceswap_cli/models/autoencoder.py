@@ -156,16 +156,24 @@ class Autoencoder(Model):
 
         The mask is where both outlines agree: the new face must fit into the old one.
         """
+        face, outlines = self.swap_outlines(dst)
+        return face, outlines.amin(dim=1, keepdim=True)
+
+    def swap_outlines(self, dst: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw dst faces as src, (B, 3, H, W) -> face, and where the new and the old face are.
+
+        The outlines are (B, 2, H, W).
+        """
         code = self.encoder(dst)
         src_decoder, dst_decoder = self.side_decoders
         as_src = self.swap_map(code)
         as_dst = self.maps(code, code)[1]
         face, mask = src_decoder(as_src)
-        return face, torch.minimum(mask, dst_decoder.outline(as_dst))
+        return face, torch.cat([mask, dst_decoder.outline(as_dst)], dim=1)
 
     def bind(self, ref: Faces | None, first: Faces) -> Painter:
         """Return the swap; the identity is learnt, so that `ref` plays no part."""
-        return lambda canvas, drive: self.swap(drive.img)
+        return lambda canvas, drive: self.swap_outlines(drive.img)
 
 
 class DF(Autoencoder):

@@ -59,7 +59,8 @@ class Crop:
 
 
 Painter = Callable[[Faces, Faces], tuple[Tensor, Tensor | None]]
-"""(canvas, drive) -> face (B, 3, S, S) and its mask (B, 1, S, S); None: keep the canvas' mask."""
+"""(canvas, drive) -> face (B, 3, S, S) and where it is, (B, 1 or 2, S, S): the new face and, if the
+model tells, the old one; None: keep the canvas' mask."""
 
 Terms = dict[str, Tensor]
 """Loss terms by name, each (B,), not weighted."""

@@ -19,10 +19,12 @@ from faceswap_cli.errors import FaceswapError
 from faceswap_cli.media import codecs
 
 Verdict = Literal["ok", "warn", "FAIL"]
-PACKAGES = ("torch", "torchvision", "numpy", "av", "pydantic", "click", "safetensors")
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "av", "pydantic", "click", "safetensors"),
+    *("c2pa-python", "cryptography"),
+)
 OPENCV_BUILDS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
 WEIGHTS = ("blazeface_full_range.safetensors", "facemesh_468.safetensors")
-ENCODERS = {"libx264": "h264 video", "libx265": "h265 video", "aac": "sound"}
 MIN_RAM_GIB, MIN_DISK_GIB = 4.0, 5.0
 _REINSTALL = "pip install --force-reinstall faceswap-cli"
 
@@ -149,13 +151,19 @@ def _at_least(name: str, gib: float, enough: float, fix: str) -> Finding:
 
 def _encoders() -> list[Finding]:
     found = []
-    for name, use in ENCODERS.items():
+    for name, use in codecs.ENCODERS.items():
         if codecs.has_encoder(name):
             found.append(Finding(name, "ok", use))
         else:
             verdict: Verdict = "FAIL" if name == "libx264" else "warn"
             fix = "pip install --force-reinstall av: its wheels have it"
             found.append(Finding(name, verdict, f"no encoder for {use}", fix))
+    for name, reason in codecs.try_hardware().items():
+        if reason:
+            fix = "only for --encoder: software does it otherwise"
+            found.append(Finding(name, "warn", f"hardware, not usable: {reason}", fix))
+        else:
+            found.append(Finding(name, "ok", "hardware, opens"))
     return found
 
 

@@ -14,6 +14,7 @@ from faceswap_cli.faces.metadata import read_comment
 from faceswap_cli.faces.store import FaceFiles, find_aligned, open_files
 from faceswap_cli.files import read_manifest
 from faceswap_cli.media.source import open_side
+from faceswap_cli.rendering.ledger import count_merged
 from faceswap_cli.settings import load_config
 from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import Workspace
@@ -98,7 +99,8 @@ def read_status(workspace: Workspace, *, shown_as: Path | None = None) -> Status
     for side in SIDES:
         setattr(status, side, _read_side(workspace, side, config))
     status.iteration = _newest_iteration(workspace.model)
-    status.merged = len(read_manifest(workspace.manifest("merge"))[1])
+    merged_by, merged = read_manifest(workspace.manifest("merge"))
+    status.merged = count_merged(merged, stream=bool(merged_by.get("stream")))
     results = [workspace.result(container) for container in CONTAINERS]
     status.results = [path.name for path in results if path.is_file()]
     status.missing, status.next = _what_next(workspace, status, root)

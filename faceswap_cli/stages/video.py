@@ -1,28 +1,38 @@
 """The last stage: merged frames -> a video with the times and the sound of the footage."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from faceswap_cli import __version__
 from faceswap_cli.config import InputConfig, VideoConfig
 from faceswap_cli.errors import WorkspaceError
-from faceswap_cli.files import Manifest, fingerprint, only_one, read_manifest, sweep_partials
-from faceswap_cli.imaging import read_image
+from faceswap_cli.files import Manifest, discard, fingerprint, only_one, sweep_partials
+from faceswap_cli.imaging import read_deep_image, read_layer
+from faceswap_cli.media.encoding import PictureForm, check_encoding
+from faceswap_cli.media.extras import ExtrasPlan, plan_extras
+from faceswap_cli.media.oddities import find_oddities
 from faceswap_cli.media.provenance import synthetic_mark
+from faceswap_cli.media.reader import FrameTime
+from faceswap_cli.media.segments import describe_encoding, join_segments
 from faceswap_cli.media.sound import SoundPlan, plan_sound
 from faceswap_cli.media.source import Source, open_side
-from faceswap_cli.media.writer import open_writer
-from faceswap_cli.progress import progress
-from faceswap_cli.types import RgbImage
+from faceswap_cli.rendering.form import encoding_of, form_of
+from faceswap_cli.rendering.frame_times import frame_times
+from faceswap_cli.rendering.merged import Merged, find_frames, find_pieces, read_merged
+from faceswap_cli.rendering.pieces import PieceWork, discard_pieces, file_state, unsigned_path
 from faceswap_cli.workspace import StageReport, Workspace
 
-FRAMES_AHEAD = 4  # decoded while the encoder works
+if TYPE_CHECKING:
+    from faceswap_cli.media.certificates import SigningKey
 
-Shown = tuple[Path, Fraction, Fraction]
-"""A merged frame, its time and its duration, seconds."""
+_log = logging.getLogger(__name__)
+
+NOT_IN_RESULT = {"sequence", "animation"}
+TIMES = "times-dst.json"
+"""The file in stages/ that keeps when each frame of the footage is shown."""
 
 
 def run_video(
@@ -31,168 +41,201 @@ def run_video(
     """Make result.CONTAINER of the merged frames.
 
     It is made again when frames, footage or settings have changed, and appears only when it
-    is whole. A file of that name that this stage did not make is left alone.
+    is whole. May be killed at any time: the pieces that are encoded by then are kept, and made
+    anew only if their frames have changed. A file of that name that this stage did not make is
+    left alone.
 
     Args:
-        workspace: Holds the footage of dst, and a merged frame for each of its frames.
+        workspace: Holds the footage of dst, and a merged frame for each of its frames, or what
+            `merge --stream` has encoded.
         section: How it is encoded.
         inputs: Which part of the footage; pictures a second, if it is a folder.
         redo: Make it in any case, in place of whatever is there.
 
     Raises:
-        WorkspaceError: Merged frames are missing, or a foreign file is in the way.
+        WorkspaceError: Merged frames are missing or unfinished, the footage is not that of the
+            merge, or a foreign file is in the way.
+        ConfigError: The container does not take the codec, the certificate cannot sign, or
+            merge has encoded the frames otherwise.
         MediaError: Footage or frames cannot be read, or the encoder fails.
     """
     with only_one(workspace.stages, "video"):
-        sweep_partials(workspace.stages, workspace.root)
-        report = StageReport("video")
-        source = open_side(workspace, "dst", inputs)
-        result = workspace.result(section.container)
-        manifest = Manifest.open(workspace.manifest("video"), {})
-        made_of = _made_of(workspace, section, source)
-        if not redo and _is_made(result, manifest.items.get(result.name), made_of):
-            report.kept = 1
-            report.facts |= manifest.items[result.name]["facts"]
-            return report
-        frames = _find_frames(workspace, source)
-        sound = plan_sound(source.info, result, span=source.span) if section.sound else None
-        report.facts |= _facts(result, frames, sound, source, section)
+        work = _Work(workspace, section, open_side(workspace, "dst", inputs))
+        sweep_partials(workspace.stages, workspace.root, work.folder)
+        merged = read_merged(workspace, work.source)
+        made_of = work.made_of(merged)
+        if redo:
+            discard_pieces(work.folder)
+        elif work.is_made(made_of):
+            work.report.kept = 1
+            work.report.facts |= work.entry["facts"]
+            return work.report
+        work.make(merged, made_of)
+        return work.report
+
+
+@dataclass
+class _Work:
+    """One run."""
+
+    workspace: Workspace
+    section: VideoConfig
+    source: Source
+    report: StageReport = field(default_factory=lambda: StageReport("video"))
+
+    def __post_init__(self) -> None:
+        self.result = self.workspace.result(self.section.container)
+        self.folder = self.workspace.video_pieces
+        self._manifest = Manifest.open(self.workspace.manifest("video"), {})
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What is known of the result that is there."""
+        entry = self._manifest.items.get(self.result.name)
+        return entry if isinstance(entry, dict) else {}
+
+    def made_of(self, merged: Merged) -> str:
+        """Return what changes when the result would."""
+        folder, suffix = merged.folder_and_suffix(alpha=self.section.alpha)
+        frames = [] if merged.is_stream else sorted(folder.glob(f"[!.]*{suffix}"))
+        return fingerprint(
+            settings=self.section.model_dump(exclude=NOT_IN_RESULT),
+            footage=self.source.fingerprint(),
+            merged=[file_state(path) for path in frames],
+            stream=merged.items if merged.is_stream else {},
+            version=__version__,
+        )
+
+    def is_made(self, made_of: str) -> bool:
+        """Tell whether the result is up to date, or raise WorkspaceError if it is not ours."""
+        if not self.result.exists():
+            return False
+        entry = self.entry
+        if not entry or ("file" in entry and entry["file"] != file_state(self.result)):
+            raise WorkspaceError(
+                f"{self.result.name} was not made by this stage, or was changed since",
+                seen_in=self.result,
+                fix="move it away, or add --redo to overwrite it",
+            )
+        sidecar = entry.get("sidecar")
+        is_whole = not sidecar or self.result.with_name(sidecar).exists()
+        return is_whole and bool(entry.get("made_of") == made_of)
+
+    def make(self, merged: Merged, made_of: str) -> None:
+        """Encode what is not encoded yet, join it, and put the result in its place."""
+        key = self._find_key()
+        info, span = self.source.info, self.source.span
+        sound = plan_sound(info, self.result, span=span) if self.section.sound else None
+        extras = plan_extras(info, self.result, span=span) if self.section.tracks else None
+        self._warn(sound)
+        times = frame_times(self.source, self.workspace.stages / TIMES)
+        pieces, form = self._find_pieces(merged, times)
+        self._tell(pieces, form, times, sound, extras)
         # Said first: should the process die after the rename, the file is known to be ours.
-        manifest.add(result.name, {"making": made_of})
-        _encode(result, frames, source, section, sound)
-        manifest.add(
-            result.name, {"made_of": made_of, "file": _seen(result), "facts": report.facts}
-        )
-        report.done = 1
-        return report
-
-
-def _made_of(workspace: Workspace, section: VideoConfig, source: Source) -> str:
-    """Return what changes when the result would."""
-    suffix = _suffix(workspace)
-    merged = [_seen(path) for path in sorted(workspace.merged.glob(f"[!.]*{suffix}"))]
-    return fingerprint(
-        settings=section.model_dump(),
-        footage=source.fingerprint(),
-        merged=merged,
-        version=__version__,
-    )
-
-
-def _is_made(result: Path, entry: Any, made_of: str) -> bool:
-    """Tell whether the result is up to date, or raise WorkspaceError if it is not ours."""
-    if not result.exists():
-        return False
-    if not entry or ("file" in entry and entry["file"] != _seen(result)):
-        raise WorkspaceError(
-            f"{result.name} was not made by this stage, or was changed since",
-            seen_in=result,
-            fix="move it away, or add --redo to overwrite it",
-        )
-    return bool(entry.get("made_of") == made_of)
-
-
-def _find_frames(workspace: Workspace, source: Source) -> list[Shown]:
-    """Return the merged frame of each frame of the footage, in order.
-
-    Raises:
-        WorkspaceError: Some are not there.
-    """
-    suffix = _suffix(workspace)
-    frames = [
-        (
-            workspace.merged / f"{source.frame_name(timed.index)}{suffix}",
-            timed.time_s,
-            timed.duration_s,
-        )
-        for timed in source.times()
-    ]
-    missing = [path.name for path, *_ in frames if not path.exists()]
-    if missing:
-        raise WorkspaceError(
-            f"{len(missing)} of {len(frames)} merged frames are missing, the first is {missing[0]}",
-            seen_in=workspace.merged,
-            fix=f"faceswap-cli merge {workspace.root}",
-        )
-    return frames
-
-
-def _suffix(workspace: Workspace) -> str:
-    """Return the suffix of the merged frames: what merge was last told to write."""
-    settings, _ = read_manifest(workspace.manifest("merge"))
-    return f".{settings.get('format', 'png')}"
-
-
-def _encode(
-    result: Path, frames: list[Shown], source: Source, section: VideoConfig, sound: SoundPlan | None
-) -> None:
-    info = source.info
-    span_s = frames[-1][1] + frames[-1][2] - frames[0][1]
-    is_folder = info.path.is_dir()
-    first = read_image(frames[0][0])
-    with (
-        open_writer(
-            result,
-            size_wh=(first.shape[1], first.shape[0]),
-            time_base=frames[0][2] if is_folder else info.time_base,
-            rate_hint=len(frames) / span_s if is_folder else info.average_rate,
-            codec=section.codec,
-            crf=section.crf,
-            colour=info.colour,
-            metadata=synthetic_mark(__version__),
+        old_sidecar = self.entry.get("sidecar")
+        self._manifest.add(self.result.name, {"making": made_of, "sidecar": old_sidecar})
+        unsigned = self.result if key is None else unsigned_path(self.folder, self.result)
+        join_segments(
+            pieces,
+            unsigned,
+            form=form,
+            times=times,
             sound=sound,
-            pixel_aspect=info.pixel_aspect,
-        ) as write,
-        progress("video", total=len(frames), unit="frame") as bar,
-    ):
-        for image, (_, time_s, duration_s) in zip(_decoded(frames), frames, strict=True):
-            write(image, time_s, duration_s)
-            bar.update()
+            extras=extras,
+            metadata=synthetic_mark(__version__),
+        )
+        sidecar = self._mark(unsigned, key)
+        if old_sidecar and old_sidecar != sidecar:
+            discard(self.result.with_name(old_sidecar))
+        done = {"made_of": made_of, "file": file_state(self.result), "sidecar": sidecar}
+        self._manifest.add(self.result.name, done | {"facts": self.report.facts})
+        discard_pieces(self.folder)
+        self.report.done = 1
 
+    def _find_key(self) -> "SigningKey | None":
+        """Return what signs; asked before the work, so that a bad certificate costs none."""
+        if not self.section.credentials:
+            return None
+        from faceswap_cli.media.credentials import prepare_key
 
-def _decoded(frames: list[Shown]) -> Iterator[RgbImage]:
-    """Yield the pictures in order, a few of them decoded ahead in threads."""
-    with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(read_image, path) for path, *_ in frames[:FRAMES_AHEAD]]
-        try:
-            for path, *_ in frames[FRAMES_AHEAD:]:
-                yield waiting.pop(0).result()
-                waiting.append(pool.submit(read_image, path))
-            for last in waiting:
-                yield last.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        section = self.section
+        return prepare_key(section.certificate, section.private_key, self.workspace.credentials)
 
+    def _find_pieces(
+        self, merged: Merged, times: Sequence[FrameTime]
+    ) -> tuple[list[Path], PictureForm]:
+        """Return the pieces of all frames, encoded by merge or now, and their form."""
+        section, info = self.section, self.source.info
+        if merged.is_stream:
+            pieces = find_pieces(merged, section, num_frames=len(times))
+            return pieces, form_of(info)
+        frames = find_frames(merged, self.source, times, alpha=section.alpha)
+        first = (read_layer if section.alpha else read_deep_image)(frames[0])
+        form = form_of(info, size_wh=(first.shape[1], first.shape[0]))
+        encoding = encoding_of(section, bits=8 * first.itemsize)
+        check_encoding(self.result.suffix, encoding)
+        work = PieceWork(self.folder, form, encoding, section.segment, section.label)
+        return work.encode(frames, times), form
 
-def _facts(
-    result: Path,
-    frames: list[Shown],
-    sound: SoundPlan | None,
-    source: Source,
-    section: VideoConfig,
-) -> dict[str, Any]:
-    _, last_s, last_duration_s = frames[-1]
-    return {
-        "result": str(result),
-        "frames": len(frames),
-        "seconds": round(float(last_s + last_duration_s - frames[0][1]), 3),
-        "sound": _sound_fact(sound, source, section),
-        "marked": "as synthetic, in the metadata",
-    }
+    def _mark(self, unsigned: Path, key: "SigningKey | None") -> str | None:
+        """Sign the joined file, and put it in its place; return the name of its sidecar."""
+        if key is None:
+            _log.warning("the result is not signed, as asked: only its metadata say what it is")
+            self.report.facts["marked"] = "as synthetic, in the metadata; not signed, as asked"
+            return None
+        from faceswap_cli.media.credentials import sign_file
 
+        path = self.source.info.path
+        signed = sign_file(
+            unsigned,
+            self.result,
+            title=self.result.name,
+            parent=path if path.is_file() else None,
+            key=key,
+            tool_version=__version__,
+        )
+        place = signed.sidecar.name if signed.sidecar else "the file"
+        self.report.facts["marked"] = (
+            f"as synthetic, in the metadata; content credentials in {place}, signed by {key.name}"
+        )
+        return signed.sidecar.name if signed.sidecar else None
 
-def _sound_fact(sound: SoundPlan | None, source: Source, section: VideoConfig) -> str:
-    if sound is None:
-        if not section.sound and source.info.has_sound:
-            return "none: left out on request"
-        return "none: the footage has none"
-    return ", ".join(
-        f"{track.codec} copied" if track.copied else f"{track.codec} encoded ({track.reason})"
-        for track in sound.tracks.values()
-    )
+    def _warn(self, sound: SoundPlan | None) -> None:
+        """Say what the result will not have as one would expect; of extras, media says it."""
+        path = self.source.info.path
+        for sentence in [] if path.is_dir() else find_oddities(path):
+            _log.warning("%s", sentence)
+        for index, reason in (sound.lost if sound else {}).items():
+            _log.warning("%s: sound track #%d is left out: %s", path.name, index, reason)
 
+    def _tell(
+        self,
+        pieces: Sequence[Path],
+        form: PictureForm,
+        times: Sequence[FrameTime],
+        sound: SoundPlan | None,
+        extras: ExtrasPlan | None,
+    ) -> None:
+        """Put into the report what the result is."""
+        last = times[-1]
+        width, height = form.size_wh
+        self.report.facts |= {
+            "result": str(self.result),
+            "frames": len(times),
+            "seconds": round(float(last.time_s + last.duration_s - times[0].time_s), 3),
+            "picture": f"{width}x{height}, {describe_encoding(pieces[0])}",
+            "sound": self._sound_fact(sound),
+            "tracks": "; ".join(extras.report()) if extras else "none",
+        }
 
-def _seen(path: Path) -> list[object]:
-    """Return what tells a file from a later one of the same name, as JSON has it."""
-    stat = path.stat()
-    return [path.name, stat.st_size, stat.st_mtime_ns]
+    def _sound_fact(self, sound: SoundPlan | None) -> str:
+        if sound is None:
+            if not self.section.sound and self.source.info.has_sound:
+                return "none: left out on request"
+            return "none: the footage has none"
+        kept = [
+            f"{track.codec} copied" if track.copied else f"{track.codec} encoded ({track.reason})"
+            for track in sound.tracks.values()
+        ]
+        lost = [f"#{index} left out ({reason})" for index, reason in sound.lost.items()]
+        return ", ".join([*(kept or ["none"]), *lost])

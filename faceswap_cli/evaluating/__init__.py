@@ -1,0 +1,1 @@
+"""Measures a finished swap against the footage that it was put into."""
