@@ -118,6 +118,10 @@ class Workspace:
         """Return what was seen in a clip; `name` as of its manifest, e.g. extract-dst."""
         return self.stages / f"{name}.sightings"
 
+    def times(self, side: Side) -> Path:
+        """Return the file that keeps when each frame of the footage is shown."""
+        return self.stages / f"times-{side}.json"
+
     def settings(self, stage: str) -> Path:
         """Return the file of the settings that a stage last ran with."""
         return self.stages / f"{stage}.toml"

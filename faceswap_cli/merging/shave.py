@@ -23,9 +23,9 @@ _NO_SKIN = (5.0, 10.0)
 """Units of Lab from skin: up to the first it is skin, from the second on a mistake."""
 _DETAIL = 3.0  # per cent of the face: what is smaller is not carried on
 _TAIL = 0.1  # how much the skin around counts: what the rim of the face has by mistake goes
-_SHADE = 0.2
-"""Of its light skin loses as it turns away below the jaw: a chin without an edge is too large."""
-_SHADE_FROM = (2.0, 3.0)
+_SHADE = 0.15
+"""Of its light skin loses as it turns away at the jaw: a chin without an edge is too large."""
+_SHADE_FROM = (-3.0, 5.0)
 """Below the jaw line where half of that is lost, and the width of the change; per cent."""
 _NECK_FROM = (6.0, 2.0)
 """The same for where the neck begins, if there is one behind the beard."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 NOT_IN_RESULT = {"sequence", "animation"}
-TIMES = "times-dst.json"
-"""The file in stages/ that keeps when each frame of the footage is shown."""
 
 
 def run_video(
@@ -128,7 +126,7 @@ class _Work:
         sound = plan_sound(info, self.result, span=span) if self.section.sound else None
         extras = plan_extras(info, self.result, span=span) if self.section.tracks else None
         self._warn(sound)
-        times = frame_times(self.source, self.workspace.stages / TIMES)
+        times = frame_times(self.source, self.workspace.times("dst"))
         pieces, form = self._find_pieces(merged, times)
         self._tell(pieces, form, times, sound, extras)
         # Said first: should the process die after the rename, the file is known to be ours.
