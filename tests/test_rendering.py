@@ -1,6 +1,7 @@
 """Which faces, which looks, which frames: what decides about a merged frame."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from faceswap_cli.rendering.on_gpu import painted
 from faceswap_cli.rendering.overrides import with_overrides
 from faceswap_cli.rendering.people import Chosen, choose, people
 from faceswap_cli.rendering.plan import Plan
+from faceswap_cli.rendering.setting import part_of
 from tests.made_faces import made_record, smooth_picture
 
 NOBODY = FrameRanges()
@@ -168,13 +170,27 @@ def test_painting_many_frames_at_once_gives_what_one_by_one_does() -> None:
     looks = [Look(mask="hull", feather=6.0), None, Look(mask="hull", mode="hist")]
     looks = [looks[i] for i in (0, 0, 1, 0, 2, 0)]
     frames = [Frame(i, Fraction(i), Fraction(1), smooth_picture(i, (96, 72))) for i in range(6)]
-    ready = [
-        Ready(frame, [drawn] if look else [], look)
-        for frame, look in zip(frames, looks, strict=True)
-    ]
+    ready = [Ready(frame, look, lambda: [drawn]) for frame, look in zip(frames, looks, strict=True)]
     found = list(painted(ready, torch.device("cpu"), at_once=2))
     assert [item.frame.index for item in found] == list(range(6))
     assert [item.pasted is not None for item in found] == [True, True, False, True, False, True]
     for item, alone in zip(found, ready, strict=True):
         image, expected = item.paste().image.astype(int), alone.paste().image
         assert np.abs(image - expected).max() <= 2
+
+
+def test_a_part_holds_all_that_a_shave_may_paint() -> None:
+    plan = plan_of({0: [record(0, centre_xy=(200, 150), size_px=60)]}, section())
+    shaven = plan_of({0: [record(0, centre_xy=(200, 150), size_px=60)]}, section(shave=40))
+    artist = SimpleNamespace(face_type="half", size_px=64)
+    boxes = []
+    for one in (plan, shaven):
+        info = SimpleNamespace(size_wh=(400, 300))
+        studio = SimpleNamespace(artists={"model": artist})
+        setting: Any = SimpleNamespace(plan=one, studio=studio, source=SimpleNamespace(info=info))
+        boxes.append(part_of(setting, 0))
+    jaw = record(0, centre_xy=(200, 150), size_px=60).landmarks[:17]
+    (_, _, _, low), (left, _, right, lower) = boxes
+    assert lower > low
+    assert lower >= jaw[:, 1].max() + 0.4 * 60
+    assert left <= jaw[:, 0].min() - 0.4 * 60 < jaw[:, 0].max() + 0.4 * 60 <= right

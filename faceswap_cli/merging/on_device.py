@@ -29,7 +29,7 @@ from faceswap_cli.merging.stacks import blur_each, column, shrink_each
 
 _SIDES = ("left", "right", "top", "bottom")
 _PLAIN = (
-    "profile_fade", "match_sharpness", "motion_blur", "grain", "jpeg",
+    "profile_fade", "match_sharpness", "motion_blur", "grain", "jpeg", "shave",
     *(f"{name}_{side}" for name in ("erode", "feather") for side in _SIDES),
 )  # fmt: skip
 

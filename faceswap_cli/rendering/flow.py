@@ -7,6 +7,7 @@ looked at by others are drawn, and come out nowhere.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from faceswap_cli.merging.plate import measure_plate
 from faceswap_cli.merging.shown import FaceMasks
 from faceswap_cli.merging.steady import REACH, Sketch, steady
 from faceswap_cli.progress import Stopwatch
+from faceswap_cli.readahead import read_ahead
 from faceswap_cli.rendering.plan import Placed, Plan
 
 MAX_BATCH_BYTES = 2**28  # of frames that wait for the network, however few faces they have
+FRAMES_AHEAD = 4  # decoded and cut while the network works
 MAX_WAITING = 64  # frames without a face that wait with a batch
 
 
@@ -35,12 +38,17 @@ class Ready:
     """A frame and the faces that belong into it."""
 
     frame: Frame
-    faces: list[Drawn]
-    """In the pixels of `frame.image`, which may be a part of the frame."""
     look: Look | None
     """None: there are no faces."""
+    drawing: Callable[[], list[Drawn]] = list
+    """Makes the faces; called once, by whoever needs them first, in whatever thread."""
     pasted: Pasted | None = None
     """What it looks like with them, if somebody has painted them already."""
+
+    @cached_property
+    def faces(self) -> list[Drawn]:
+        """In the pixels of `frame.image`, which may be a part of the frame."""
+        return self.drawing()
 
     def paste(self, *, with_layer: bool = False) -> Pasted:
         """Return what it looks like with its faces."""
@@ -121,7 +129,13 @@ class Flow:
 
     def _finished(self, seen: _Seen, around: Sequence[_Seen]) -> Ready:
         if seen.look is None:
-            return Ready(seen.frame, [], None)
+            return Ready(seen.frame, None)
+        window = list(around)  # what it is smoothed with; the threads that compose do that, too
+        return Ready(seen.frame, seen.look, lambda: self._smooth(seen, window))
+
+    def _smooth(self, seen: _Seen, around: Sequence[_Seen]) -> list[Drawn]:
+        """Return the faces of a frame, smoothed with those around it, in their colours."""
+        assert seen.look is not None
         placed = self._plan.faces[seen.frame.index]
         with self._watch.timing("steady"):
             sketches = [
@@ -130,8 +144,7 @@ class Flow:
             ]
         place = next(iter(self._artists.values())).device.place
         with self._watch.timing("colour"):
-            faces = finish(seen.cuts, sketches, [seen.look] * len(sketches), place)
-        return Ready(seen.frame, faces, seen.look)
+            return finish(seen.cuts, sketches, [seen.look] * len(sketches), place)
 
     def _smoothed(
         self, seen: _Seen, sketch: Sketch, face: Placed, around: Sequence[_Seen]
@@ -159,10 +172,7 @@ class Flow:
         batch: list[tuple[Frame, list[Cut]]] = []
         num_faces = num_bytes = 0
         most = max(artist.batch_size for artist in self._artists.values())
-        for frame in frames:
-            cuts = self._cut(frame)
-            if cuts is None:
-                continue
+        for frame, cuts in read_ahead(self._cut_all(frames), depth=FRAMES_AHEAD):
             batch.append((frame, cuts))
             num_faces, num_bytes = num_faces + len(cuts), num_bytes + frame.image.nbytes
             is_full = num_faces >= most or num_bytes >= MAX_BATCH_BYTES
@@ -170,6 +180,13 @@ class Flow:
                 yield from self._draw(batch)
                 batch, num_faces, num_bytes = [], 0, 0
         yield from self._draw(batch)
+
+    def _cut_all(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Cut]]]:
+        """Yield the frames that can be used, with their faces."""
+        for frame in frames:
+            cuts = self._cut(frame)
+            if cuts is not None:
+                yield frame, cuts
 
     def _cut(self, frame: Frame) -> list[Cut] | None:
         """Return the faces of a frame; None if one of them is unusable, which is reported."""

@@ -10,11 +10,12 @@ from faceswap_cli.device import Device
 from faceswap_cli.errors import ConfigError, WorkspaceError
 from faceswap_cli.faces.faceset import Faceset, open_faceset
 from faceswap_cli.faces.store import find_aligned
-from faceswap_cli.faces.templates import crop_from_frame
+from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import bounding_box
 from faceswap_cli.media.reader import Frame, PartBox
 from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.media.span import FrameRanges
+from faceswap_cli.merging.beard import EDGE
 from faceswap_cli.merging.choose import check_origin, check_time
 from faceswap_cli.merging.shown import FaceMasks
 from faceswap_cli.rendering.artists import Studio, open_studio
@@ -22,6 +23,9 @@ from faceswap_cli.rendering.looks import Looks, asked_masks
 from faceswap_cli.rendering.people import USUAL, Chosen, choose
 from faceswap_cli.rendering.plan import Placed, Plan
 from faceswap_cli.workspace import Workspace
+
+SHAVE_REACH, SHAVE_MARGIN = 1.5, 3.0
+"""How much further than it is asked for a shave may look: a turned head; per cent of the face."""
 
 
 @dataclass
@@ -107,6 +111,10 @@ def part_of(setting: Setting, index: int) -> PartBox | None:
         frame_from_crop = crop_from_frame(face.landmarks, artist.face_type, side).inverse()
         square = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64) - 0.5
         corners.append(frame_from_crop.apply(square))
+        if look.shave > 0.0:  # beside the jaw, as far as a beard is looked for
+            face_px = side * frame_from_crop.scale / FACE_TYPES[artist.face_type].side
+            around = SHAVE_REACH * (look.shave + EDGE + SHAVE_MARGIN) / 100.0 * face_px
+            corners += [face.landmarks[:17] - around, face.landmarks[:17] + around]
         moved = max(0.0, look.face_scale) + max(abs(look.face_x), abs(look.face_y))
         pad_px = max(pad_px, moved / 100.0 * side * frame_from_crop.scale)
     if not corners:

@@ -30,7 +30,7 @@ from faceswap_cli.workspace import StageReport, Workspace
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-FRAMES_AHEAD = 4  # decoded while the network works
+FRAMES_READY = 2  # drawn while others are composed and encoded
 _log = logging.getLogger(__name__)
 
 
@@ -160,13 +160,13 @@ class _Merge:
             ready = flow.run(frames, lambda index: not is_done(index))
             if self.device.name == "cuda" and not self.section.layer:
                 ready = painted(ready, self.device.place, at_once=self.section.batch_faces)
-            for _ in render(ready, sink):
+            for _ in render(read_ahead(ready, depth=FRAMES_READY), sink):
                 self._count(bar, done=1)
         if not self.report.failed:
             mark(self.manifest, complete=True)
 
     def _frames(self, needed: Callable[[int], bool]) -> Iterator[Frame | BadFrame]:
-        """Yield the frames that are needed, decoded ahead in a thread."""
+        """Yield the frames that are needed."""
         if self.patches:
             seen = set[int]()
 
@@ -180,7 +180,7 @@ class _Merge:
             frames: Iterable[Frame | BadFrame] = (part for part in parts if part.index in seen)
         else:
             frames = self.source.frames(needed, deep=self.setting.deep)
-        yield from read_ahead(frames, depth=FRAMES_AHEAD)
+        yield from frames
 
     def _good(self, frames: Iterator[Frame | BadFrame], bar: "tqdm[NoReturn]") -> Iterator[Frame]:
         """Yield the frames that could be decoded; report the others."""
