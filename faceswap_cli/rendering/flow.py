@@ -29,7 +29,6 @@ from faceswap_cli.readahead import read_ahead
 from faceswap_cli.rendering.plan import Placed, Plan
 
 MAX_BATCH_BYTES = 2**28  # of frames that wait for the network, however few faces they have
-FRAMES_AHEAD = 4  # decoded and cut while the network works
 MAX_WAITING = 64  # frames without a face that wait with a batch
 
 
@@ -81,6 +80,8 @@ class Flow:
         report: Is told the index of a frame that cannot be made, and why.
         check: Is given each face and its frame; raises what is wrong.
         watch: Is told where the time goes.
+        ahead: Frames that are decoded and cut while the network works. As many as it draws at
+            once, or it waits for them.
     """
 
     def __init__(
@@ -92,8 +93,9 @@ class Flow:
         report: Callable[[int, str], None],
         check: Callable[[Placed, Frame], None],
         watch: Stopwatch,
+        ahead: int = 2,
     ) -> None:
-        self._plan, self._artists, self._masks = plan, artists, masks
+        self._plan, self._artists, self._masks, self._ahead = plan, artists, masks, ahead
         self._report, self._check, self._watch = report, check, watch
 
     def run(self, frames: Iterable[Frame], wanted: Callable[[int], bool]) -> Iterator[Ready]:
@@ -172,7 +174,7 @@ class Flow:
         batch: list[tuple[Frame, list[Cut]]] = []
         num_faces = num_bytes = 0
         most = max(artist.batch_size for artist in self._artists.values())
-        for frame, cuts in read_ahead(self._cut_all(frames), depth=FRAMES_AHEAD):
+        for frame, cuts in read_ahead(self._cut_all(frames), depth=self._ahead):
             batch.append((frame, cuts))
             num_faces, num_bytes = num_faces + len(cuts), num_bytes + frame.image.nbytes
             is_full = num_faces >= most or num_bytes >= MAX_BATCH_BYTES

@@ -30,7 +30,7 @@ from faceswap_cli.workspace import StageReport, Workspace
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-FRAMES_READY = 2  # drawn while others are composed and encoded
+MAX_WAITING_BYTES = 2**28  # of frames in each of the queues before and behind the network
 _log = logging.getLogger(__name__)
 
 
@@ -102,6 +102,13 @@ class _Merge:
         """The footage."""
         return self.setting.source
 
+    @property
+    def queue(self) -> int:
+        """Frames before and behind the network: a whole batch, or both sides wait in turn."""
+        width, height = self.source.info.size_wh
+        frame_bytes = 3 * width * height * (2 if self.setting.deep else 1)
+        return max(2, min(self.section.batch_faces, MAX_WAITING_BYTES // frame_bytes))
+
     def open_sink(self, video: VideoConfig, *, redo: bool) -> AbstractContextManager[Sink]:
         """Return what keeps the frames."""
         if self.section.stream:
@@ -141,6 +148,7 @@ class _Merge:
             report=self._fail,
             check=self.setting.check,
             watch=self.watch,
+            ahead=self.queue,
         )
         total = self.source.num_frames_hint
         with progress("merge", total=total, unit="frame") as bar:
@@ -160,7 +168,7 @@ class _Merge:
             ready = flow.run(frames, lambda index: not is_done(index))
             if self.device.name == "cuda" and not self.section.layer:
                 ready = painted(ready, self.device.place, at_once=self.section.batch_faces)
-            for _ in render(read_ahead(ready, depth=FRAMES_READY), sink):
+            for _ in render(read_ahead(ready, depth=self.queue), sink):
                 self._count(bar, done=1)
         if not self.report.failed:
             mark(self.manifest, complete=True)
