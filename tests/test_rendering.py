@@ -183,12 +183,14 @@ def test_a_part_holds_all_that_a_shave_may_paint() -> None:
     plan = plan_of({0: [record(0, centre_xy=(200, 150), size_px=60)]}, section())
     shaven = plan_of({0: [record(0, centre_xy=(200, 150), size_px=60)]}, section(shave=40))
     artist = SimpleNamespace(face_type="half", size_px=64)
-    boxes = []
+    boxes: list[tuple[int, int, int, int]] = []
     for one in (plan, shaven):
         info = SimpleNamespace(size_wh=(400, 300))
         studio = SimpleNamespace(artists={"model": artist})
         setting: Any = SimpleNamespace(plan=one, studio=studio, source=SimpleNamespace(info=info))
-        boxes.append(part_of(setting, 0))
+        box = part_of(setting, 0)
+        assert box is not None
+        boxes.append(box)
     jaw = record(0, centre_xy=(200, 150), size_px=60).landmarks[:17]
     (_, _, _, low), (left, _, right, lower) = boxes
     assert lower > low
