@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from functools import lru_cache
+from typing import Any
 
 from faceswap_cli.config import MergeConfig
 from faceswap_cli.mask_expression import parse
@@ -36,13 +37,13 @@ class Looks:
         alone = [self._looks((i,)) for i in range(len(self._shots))]
         return [look for look in (self._looks(()), *alone) if look is not None]
 
-    def _make(self, settings: dict[str, object], shots: tuple[int, ...]) -> Look | None:
+    def _make(self, settings: dict[str, Any], shots: tuple[int, ...]) -> Look | None:
         if any(self._shots[i][1].skip for i in shots):
             return None
         changed = dict(settings)
         for i in shots:
             changed |= self._shots[i][1].changes
-        look = Look(**changed)  # type: ignore[arg-type]
+        look = Look(**changed)
         look = replace(look, mask=parse(look.mask).shown_as)
         return replace(look, light="signal") if self._is_hdr else look
 
