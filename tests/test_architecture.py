@@ -29,6 +29,7 @@ PIXELS |= {"curating", "segmenting", "extracting", "rendering", "evaluating"}
 OWNERS = {
     "av": {"media"},
     "c2pa": {"media"},
+    "isal": {"media"},
     "cryptography": {"media"},
     "click": {"cli", "options", "invocation", "commands"},
     "cv2": PIXELS,

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceswap_cli.errors import ConfigError, MediaError
-from faceswap_cli.media import decoding
+from faceswap_cli.media import decoding, video_info
 from faceswap_cli.media.pictures import (
     BadFrame,
     list_pictures,
@@ -565,9 +566,10 @@ def test_fingerprint_changes_with_the_footage(picture_folder: Path, tmp_path: Pa
         assert open_source(path, Span.parse("0-1")).fingerprint() != before
         changed.write_bytes(changed.read_bytes() + b"\0")
         assert open_source(path).fingerprint() != before
-    before = open_source(video).fingerprint()
-    os.utime(video, ns=(1, 1))
-    assert open_source(video).fingerprint() != before
+    for path, changed in [(video, video), (picture_folder, picture_folder / "face_0.png")]:
+        before = open_source(path).fingerprint()
+        os.utime(changed, ns=(1, 1))
+        assert open_source(path).fingerprint() != before
 
 
 @pytest.mark.skipif(not FOOTAGE.is_dir(), reason="the real footage is not here")
@@ -608,3 +610,11 @@ def test_last_frame_of_vp9_in_mp4_lasts_until_the_end(
     assert frames[-1].time_s == Fraction(355, 600)
     assert frames[-1].duration_s + losses.missing_s == Fraction(1700 - 355, 600)
     assert losses.missing_s > 2
+
+
+@pytest.mark.parametrize("text", ["9" * 5000 + ":00:00", "00:00:0." + "9" * 5000, "a:b:c", ""])
+def test_length_that_cannot_be_is_no_length(text: str) -> None:
+    told = SimpleNamespace(duration=None, metadata={"DURATION": text})
+    assert video_info._claimed_end(told) is None
+    told.metadata["DURATION"] = "01:02:03.500000000"
+    assert video_info._claimed_end(told) == Fraction(7447, 2)

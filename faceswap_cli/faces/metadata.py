@@ -5,9 +5,9 @@ Pixels are never touched. Every length is checked before it is believed.
 """
 
 import struct
-import zlib
 
 from faceswap_cli.errors import MediaError
+from faceswap_cli.media.png_encoding import pack_png_chunk
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"Comment\x00\x00\x00\x00\x00"  # no compression, no language, no translated keyword
@@ -42,7 +42,7 @@ def with_comment(data: bytes, text: str) -> bytes:
         data = data[:start] + data[end:]
     payload = text.encode("utf-8")
     if data.startswith(_PNG):
-        at, new = _after_ihdr(data), _png_chunk(b"iTXt", _KEYWORD + payload)
+        at, new = _after_ihdr(data), pack_png_chunk(b"iTXt", _KEYWORD + payload)
     else:
         at, new = _after_apps(data), _jpeg_segments(payload)
     return data[:at] + new + data[at:]
@@ -112,11 +112,6 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
             raise MediaError("a PNG cut short, or damaged")
         found.append((kind, at, end))
         at = end
-
-
-def _png_chunk(kind: bytes, payload: bytes) -> bytes:
-    check = zlib.crc32(kind + payload)
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", check)
 
 
 def _after_ihdr(data: bytes) -> int:

@@ -87,24 +87,29 @@ class Converter:
         return self.whole(frame)[top:bottom, left:right], (left, top)
 
     def _to_rgb(self, frame: Any) -> RgbImage:
+        if self._flags == ROUGH:
+            return cast(RgbImage, self._reformatted(frame, "rgb24").to_ndarray())
         bits = self._scale_bits(frame)
-        is_wide = self._is_deep or (bits != 8 and self._flags != ROUGH)
-        rgb = self._reformatter.reformat(
+        is_wide = self._is_deep or bits != 8
+        # In planes: the same bits as of rgb24 and rgb48, in a quarter of the time.
+        image = _from_planes(self._reformatted(frame, "gbrp16le" if is_wide else "gbrp"))
+        if frame.format.is_rgb or not is_wide:
+            return image
+        return cast(RgbImage, (_full_scale if self._is_deep else _eight_bits)(image, bits))
+
+    def _reformatted(self, frame: Any, pixel_format: str) -> Any:
+        return self._reformatter.reformat(
             frame,
-            format="rgb48le" if is_wide else "rgb24",
+            format=pixel_format,
             src_colorspace=self._colour.sws_matrix,
             src_color_range=self._colour.range,
             dst_color_range=2,
             interpolation=self._flags,
             threads=self._threads,
         )
-        image = cast(RgbImage, rgb.to_ndarray())
-        if frame.format.is_rgb or not is_wide:
-            return image
-        return cast(RgbImage, (_full_scale if self._is_deep else _eight_bits)(image, bits))
 
     def _scale_bits(self, frame: Any) -> int:
-        """Return n, where swscale has (2^n - 1) << (16 - n) for white in rgb48.
+        """Return n, where swscale has (2^n - 1) << (16 - n) for white in 16 bits.
 
         It is 8, but of full range the depth: swscale takes 255 << (n - 8) for white there, and
         makes the true one, 2^n - 1, brighter; of 10 bits by 0.75 of 255 grey levels.
@@ -112,6 +117,16 @@ class Converter:
         if self._colour.range != FULL_RANGE or frame.format.is_rgb:
             return 8
         return int(frame.format.components[0].bits)
+
+
+def _from_planes(frame: Any) -> RgbImage:
+    """Return (H, W, 3) of a frame of planes of green, blue and red, 8 or 16 bits."""
+    dtype = np.dtype(np.uint8 if frame.format.components[0].bits == 8 else np.uint16)
+    green, blue, red = (
+        np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
+        for plane in frame.planes
+    )
+    return cast(RgbImage, cv2.merge([red, green, blue]))
 
 
 def _full_scale(image: Any, bits: int) -> Any:

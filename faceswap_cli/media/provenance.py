@@ -1,10 +1,10 @@
 """What a synthetic video or picture says about itself in its metadata, whoever may read it."""
 
 import struct
-import zlib
 
 from faceswap_cli.errors import MediaError
 from faceswap_cli.faces.metadata import jpeg_segments, png_chunks
+from faceswap_cli.media.png_encoding import pack_png_chunk
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 """What the digital source types of IPTC's NewsCodes begin with."""
@@ -60,8 +60,7 @@ def with_synthetic_mark(data: bytes, tool_version: str) -> bytes:
         chunks = png_chunks(data)
         old = [(start, end) for _, start, end in chunks if data.startswith(_PNG_XMP, start + 8)]
         at = chunks[0][2] if chunks else len(_PNG)
-        payload = b"iTXt" + _PNG_XMP + packet
-        new = struct.pack(">I", len(payload) - 4) + payload + struct.pack(">I", zlib.crc32(payload))
+        new = pack_png_chunk(b"iTXt", _PNG_XMP + packet)
     elif data.startswith(b"\xff\xd8"):
         segments = jpeg_segments(data)
         old = [(start, end) for _, start, end in segments if data.startswith(_JPEG_XMP, start + 4)]

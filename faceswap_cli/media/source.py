@@ -213,8 +213,9 @@ class PictureSource:
         return path.stem if is_unique else f"{path.stem}_{path.suffix[1:]}"
 
     def fingerprint(self) -> str:
-        """Hash the names and sizes, and the span."""
-        seen = ((path.name, path.stat().st_size) for path in self.paths)
+        """Hash names, sizes, times of change and the span; the content is not read."""
+        stats = ((path.name, path.stat()) for path in self.paths)
+        seen = ((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
         return _hash(*seen, self.span, self.info.average_rate)
 
 

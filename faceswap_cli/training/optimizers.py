@@ -2,12 +2,11 @@
 
 import logging
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Optimizer
 
 from faceswap_cli.config import TrainConfig
@@ -15,6 +14,9 @@ from faceswap_cli.errors import ConfigError
 from faceswap_cli.models import Model
 from faceswap_cli.ranks import Ranks
 from faceswap_cli.training.dfl_optimizers import AdaBelief, RMSprop
+
+if TYPE_CHECKING:
+    from torch.distributed.optim import ZeroRedundancyOptimizer
 
 KINDS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adabelief": AdaBelief, "rmsprop": RMSprop}
 SLOTS: dict[type[Optimizer], tuple[str, ...]] = {
@@ -84,6 +86,9 @@ def build_optimizer(network: nn.Module, config: TrainConfig, ranks: Ranks) -> Op
         settings |= {"betas": (0.9, 0.99), "weight_decay": config.weight_decay, "fused": True}
     optimizer: Optimizer
     if ranks.count > 1 and config.shard_optimizer:
+        # Here: it takes a second to load, and merging, too, comes through this file.
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+
         optimizer = ZeroRedundancyOptimizer(network.parameters(), kind, **settings)
     else:
         optimizer = kind(network.parameters(), **settings)
@@ -93,7 +98,11 @@ def build_optimizer(network: nn.Module, config: TrainConfig, ranks: Ranks) -> Op
 
 def _local(optimizer: Optimizer) -> Optimizer:
     """Return the one that holds the slots of this process."""
-    return optimizer.optim if isinstance(optimizer, ZeroRedundancyOptimizer) else optimizer
+    return optimizer.optim if _is_sharded(optimizer) else optimizer
+
+
+def _is_sharded(optimizer: Optimizer) -> "TypeGuard[ZeroRedundancyOptimizer]":
+    return type(optimizer) not in SLOTS
 
 
 def _make_slots(optimizer: Optimizer) -> None:
@@ -126,7 +135,7 @@ def own_slots(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 
 def gather_slots(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Return all slots in the first process, none in others. All processes call it."""
-    if isinstance(optimizer, ZeroRedundancyOptimizer):
+    if _is_sharded(optimizer):
         optimizer.consolidate_state_dict(to=0)
         if optimizer.rank != 0:
             return {}
