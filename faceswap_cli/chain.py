@@ -11,7 +11,7 @@ from faceswap_cli.settings import section_toml
 from faceswap_cli.workspace import StageReport, Workspace
 
 STAGES = ("extract", "train", "merge", "video")
-_READS_INPUT = {"extract", "merge", "video"}
+_READS_INPUT = {"extract", "merge", "video", "evaluate"}
 
 Announce = Callable[[str], None]
 

@@ -58,10 +58,14 @@ def fit_colour(
     A face stays as it is where a region holds less than 16 pixels and, but for rct, where one
     of the pictures has a single colour.
 
+    rct, per channel c of CIELAB, with weighted mean m and standard deviation s over the region:
+    c' = (c - m_face) * clamp(s_like / s_face, 1/1.15, 1.15) + m_like, on all pixels. The ratio
+    is bounded, so that a strand of hair in either face cannot blow the contrast.
+
     Args:
-        mode: rct: mean and spread in CIELAB, see transfer_colour. lct, mkl: mean and
-            covariance in RGB, along principal axes or moving colours least. idt, sot: the
-            whole distribution, rotation by rotation or many averaged; see colour_transport.
+        mode: rct: mean and spread in CIELAB. lct, mkl: mean and covariance in RGB, along
+            principal axes or moving colours least. idt, sot: the whole distribution, rotation
+            by rotation or many averaged; see colour_transport.
         face_BCHW: RGB 0..1.
         region_B1HW: Weight of each pixel in the statistics, 0..1. What lies outside of it
             has no influence, but is mapped too.
@@ -72,6 +76,10 @@ def fit_colour(
 
     Returns:
         The map. It works in float32 and returns 0..1.
+
+    Source:
+        rct: Reinhard et al., "Color Transfer between Images", IEEE CG&A 21(5), 2001, equations
+        10 and 11; in CIELAB instead of l-alpha-beta.
     """
     numbers_BD = measure_colour(
         mode, face_BCHW, region_B1HW, like_BCHW, like_region_B1HW, draws_BK=draws_BK
@@ -160,30 +168,6 @@ def are_varied(moments: Moments, like_moments: Moments) -> Tensor:
 def draw_colour(batch: int, generator: Generator) -> Tensor:
     """Return the random numbers that idt and sot need, (B, K), 0..1; generator on the CPU."""
     return torch.rand(batch, DRAWS, generator=generator)
-
-
-def transfer_colour(face_BCHW: Tensor, footage_BCHW: Tensor, region_B1HW: Tensor) -> Tensor:
-    """Give a face the mean and the spread that the footage has in a region.
-
-    Per channel c of CIELAB, with weighted mean m and standard deviation s over the region:
-    c' = (c - m_face) * clamp(s_footage / s_face, 1/1.15, 1.15) + m_footage, on all pixels.
-    The ratio is bounded, so that a strand of hair in either face cannot blow the contrast.
-    Where the region holds less than 16 pixels, the face is returned as it is.
-
-    Args:
-        face_BCHW: What the model drew, RGB 0..1.
-        footage_BCHW: The same crop of the footage, RGB 0..1.
-        region_B1HW: Weight of each pixel in the statistics, 0..1; best where there is skin
-            in both. What lies outside of it has no influence.
-
-    Returns:
-        (B, 3, H, W), RGB 0..1.
-
-    Source:
-        Reinhard et al., "Color Transfer between Images", IEEE CG&A 21(5), 2001,
-        equations 10 and 11; in CIELAB instead of l-alpha-beta.
-    """
-    return fit_colour("rct", face_BCHW, region_B1HW, footage_BCHW, region_B1HW)(face_BCHW)
 
 
 def lab_cloud(rgb: Cloud) -> Cloud:

@@ -1,7 +1,7 @@
 """Settings of all that puts faces into frames, and frames into files."""
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -52,13 +52,13 @@ class LookConfig(Section):
     )
     grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
     erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")
-    erode_left: float = Field(0.0, ge=-50, le=50, description="More on this side of the picture.")
-    erode_right: float = Field(0.0, ge=-50, le=50, description="More on this side of the picture.")
+    erode_left: float = Field(0.0, ge=-50, le=50, description="More at the left, held upright.")
+    erode_right: float = Field(0.0, ge=-50, le=50, description="More at the right, held upright.")
     erode_top: float = Field(0.0, ge=-50, le=50, description="More at the forehead.")
     erode_bottom: float = Field(0.0, ge=-50, le=50, description="More at the chin.")
     feather: float = Field(8.0, ge=0, le=50, description="Width of its soft edge, % of the face.")
-    feather_left: float = Field(0.0, ge=0, le=50, description="Wider on this side of the picture.")
-    feather_right: float = Field(0.0, ge=0, le=50, description="Wider on this side of the picture.")
+    feather_left: float = Field(0.0, ge=0, le=50, description="Wider at the left, held upright.")
+    feather_right: float = Field(0.0, ge=0, le=50, description="Wider at the right, held upright.")
     feather_top: float = Field(0.0, ge=0, le=50, description="Wider at the forehead.")
     feather_bottom: float = Field(0.0, ge=0, le=50, description="Wider at the chin.")
     profile_fade: float = Field(
@@ -129,7 +129,7 @@ class ShotConfig(BaseModel):
     @model_validator(mode="after")
     def _are_settings(self) -> Self:
         try:
-            LookConfig.model_validate(self.changes)
+            LookConfig.model_validate(self.model_extra)
         except ValidationError as error:
             wrong = [
                 f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
@@ -140,8 +140,10 @@ class ShotConfig(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What is other than in [merge]."""
-        return dict(self.model_extra or {})
+        """What is other than in [merge], checked: of "5" it is 5.0."""
+        given = self.model_extra or {}
+        look = LookConfig.model_validate(given)
+        return {key: getattr(look, key) for key in given}
 
 
 class MergeConfig(LookConfig):
@@ -243,3 +245,7 @@ class VideoConfig(Section):
     segment: int = Field(
         250, ge=10, le=100_000, description="Frames encoded in one piece: what a kill can cost."
     )
+
+
+CONTAINERS: tuple[str, ...] = get_args(VideoConfig.model_fields["container"].annotation)
+"""Suffixes that a result may have, without the dot."""

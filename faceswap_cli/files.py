@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,15 @@ def checksum(data: bytes) -> list[int]:
     return [len(data), zlib.crc32(data)]
 
 
+def expand_user(path: str | Path) -> Path:
+    """Return a path with the home of a user in place of `~`.
+
+    Of a user who is not there it is left as it is: then there is no such file, which is what
+    whoever opens it says.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises RuntimeError
+
+
 @contextmanager
 def only_one(folder: Path, stage: str) -> Iterator[None]:
     """Hold the folder for one stage; a second process is told instead of mixing in.
@@ -103,18 +112,19 @@ def only_one(folder: Path, stage: str) -> Iterator[None]:
     target = folder / f".{stage}.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / f".{stage}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise explain_write_error(error, target) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkspaceError(
+                f"another process runs {stage} on this workspace",
+                seen_in=folder.parent,
+                fix="wait for it, or stop it first",
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise WorkspaceError(
-            f"another process runs {stage} on this workspace",
-            seen_in=folder.parent,
-            fix="wait for it, or stop it first",
-        ) from error
     finally:
         os.close(handle)
 
@@ -133,7 +143,7 @@ class Manifest:
         *,
         command: str = "",
         redo: bool = False,
-        mixed: bool = False,
+        mixed: Mapping[str, Any] | None = None,
     ) -> "Manifest":
         """Read the manifest, or begin one.
 
@@ -142,24 +152,27 @@ class Manifest:
             settings: All that decides what the items look like.
             command: What the user runs to make them; named in the error.
             redo: Begin anew even if it was made with these settings.
-            mixed: Each item tells itself what it was made with: go on with other settings.
+            mixed: Each item tells itself what it was made with: go on with other settings, and
+                add these items in the same step. After a redo the names are still there, with
+                None: a run without it goes on among files that are known to be ours.
 
         Raises:
             WorkspaceError: The work was done with other settings: two kinds of items in
                 one folder would spoil the result without a word. Names what differs.
         """
         settings = json.loads(json.dumps(settings, default=str))
-        if redo or not path.exists() or not path.stat().st_size:
-            write_atomic(path, json.dumps({"settings": settings}).encode() + b"\n")
+        is_there = path.exists() and path.stat().st_size > 0
+        was, items = read_manifest(path)
+        if mixed is not None and is_there and (redo or was != settings):
+            _begin(path, settings, (dict.fromkeys(items) if redo else items) | dict(mixed))
+        elif redo or not is_there:
+            _begin(path, settings, {})
         text = path.read_text("utf-8", errors="replace")
         if not text.endswith("\n"):
             _append(path, "\n")  # the last line was cut by a kill; it must not eat the next one
         first, *rest = text.splitlines()
         was = _settings(first)
-        if was != settings and mixed:
-            lines = [json.dumps({"settings": settings}), *rest]
-            write_atomic(path, "\n".join(lines).encode() + b"\n")
-        elif was != settings:
+        if was != settings:
             raise WorkspaceError(
                 f"{path.stem} was run with other settings: {_difference(was, settings)}",
                 seen_in=path,
@@ -187,6 +200,11 @@ def read_manifest(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {}
     first, *rest = path.read_text("utf-8", errors="replace").splitlines()
     return _settings(first), dict(_whole_lines(rest))
+
+
+def _begin(path: Path, settings: Mapping[str, Any], items: Mapping[str, Any]) -> None:
+    lines = [json.dumps({"settings": settings}), *(json.dumps(item) for item in items.items())]
+    write_atomic(path, "\n".join(lines).encode() + b"\n")
 
 
 def _append(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Settings from files and flags: found, merged, checked, and written out again."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -91,7 +92,7 @@ def checked(kind: type[SectionT], values: Mapping[str, Any], *, seen_in: str) ->
                 message = "there is no such setting" + (
                     f" (did you mean {near[0]}?)" if near else ""
                 )
-            wrong.append(f"{key}: {message}")
+            wrong.append(f"{key}: {message}, got {item['input']!r}")
         raise ConfigError(
             "; ".join(wrong), seen_in=seen_in, fix="`faceswap-cli merge --help` lists them"
         ) from error
@@ -109,7 +110,7 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_toml_value(v)}" for key, v in value.items()) + "}"
     if isinstance(value, tuple | list):
@@ -134,9 +135,11 @@ def _merge(
                 seen_in=source,
                 fix=f"put it under one of {', '.join(f'[{s}]' for s in Config.model_fields)}",
             )
-        values.setdefault(name, {}).update(keys)
+        # One spelling before one wins over another: a flag must beat `color` in a file.
+        british = {key.replace("color", "colour"): value for key, value in keys.items()}
+        values.setdefault(name, {}).update(british)
         origin[name] = source
-        origin.update({f"{name}.{key}": source for key in keys})
+        origin.update({f"{name}.{key}": source for key in british})
 
 
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> ConfigError:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.files import expand_user
 from faceswap_cli.types import Side
 
 VIDEO_SUFFIXES = frozenset(
@@ -26,7 +27,7 @@ class Workspace:
     @classmethod
     def open(cls, root: Path) -> Self:
         """Return the workspace at `root`, or raise WorkspaceError if it is not one."""
-        workspace = cls(root.expanduser().resolve())
+        workspace = cls(expand_user(root).resolve())
         fix = f"faceswap-cli init {root} --src VIDEO_OR_FOLDER --dst VIDEO_OR_FOLDER"
         if not workspace.root.is_dir():
             raise WorkspaceError("no such workspace folder", seen_in=workspace.root, fix=fix)

@@ -209,6 +209,43 @@ def test_eyes_nose_and_mouth_come_to_the_template(tmp_path: Path) -> None:
         assert crop[y, x, 0] > 128
 
 
+@pytest.mark.parametrize("sides", [(48, "w"), ("h", 48), ("h", "w")])
+def test_a_side_that_is_fixed_holds_for_both(tmp_path: Path, sides: tuple[Any, Any]) -> None:
+    engine = build_appearance(str(network(tmp_path / "n.onnx", (1, 3, *sides))), device="cpu")
+    frame = np.full((90, 120, 3), (255, 0, 0), np.uint8)
+    [[one]] = engine.describe([frame], [[Landmarks(face_at((60, 45), 40), None, 1.0)]])
+    np.testing.assert_allclose(one, np.array([1, -1, -1]) / np.sqrt(3), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("taken", "shape", "said"),
+    [
+        ((1, 3, 112, 112), (7, 9), "Reshape node"),
+        ((2, 3, 32, 32), (1, 6), "of 2 pictures it makes 1x6"),
+    ],
+)
+def test_a_network_that_fails_at_work_is_an_error(
+    tmp_path: Path, taken: Sequence[int], shape: tuple[int, int], said: str
+) -> None:
+    """Its ports say nothing of what it does inside."""
+    helper, real = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "shape"], ["out"]),
+    ]
+    image = helper.make_tensor_value_info("image", real, taken)
+    given = helper.make_tensor_value_info("out", real, ("n", "d"))
+    wanted = helper.make_tensor("shape", onnx.TensorProto.INT64, (2,), shape)
+    graph = helper.make_graph(nodes, "g", [image], [given], [wanted])
+    opset = [helper.make_opsetid("", 13)]
+    path = tmp_path / "net.onnx"
+    onnx.save_model(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    engine = build_appearance(str(path), device="cpu")
+    face = Landmarks(face_at((60, 45), 40), None, 1.0)
+    with pytest.raises(ConfigError, match=rf"cannot describe faces: .*{said}(?s:.*)--recognizer"):
+        engine.describe([np.zeros((90, 120, 3), np.uint8)], [[face]])
+
+
 def test_the_name_tells_which_weights(tmp_path: Path) -> None:
     one = build_appearance(str(network(tmp_path / "a.onnx")), device="cpu")
     other = build_appearance(str(network(tmp_path / "b.onnx", (1, 3, 48, 48))), device="cpu")
@@ -224,6 +261,8 @@ def test_the_name_tells_which_weights(tmp_path: Path) -> None:
         ((1, 3, 32, 40), (1, 3), 1, "input image 1x3x32x40"),
         ((1, 3, 32, 32), (1, 3), 2, "output mean1 1x3"),
         ((1, 3, 8192, 8192), (1, 3), 1, "input image 1x3x8192x8192"),
+        ((0, 3, 32, 32), (0, 3), 1, "input image 0x3x32x32"),
+        ((100_000, 3, 32, 32), (100_000, 3), 1, "input image 100000x3x32x32"),
     ],
 )
 def test_another_kind_of_network_is_an_error_that_says_what_it_has(

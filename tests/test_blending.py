@@ -11,7 +11,7 @@ from scipy.sparse.linalg import spsolve
 
 from faceswap_cli.imaging import to_float, to_uint8
 from faceswap_cli.merging import compose
-from faceswap_cli.merging.blending import clone, overlay
+from faceswap_cli.merging.blending import blend, clone, overlay
 from faceswap_cli.merging.compose import paste_faces
 from faceswap_cli.merging.cut import cut_face
 from faceswap_cli.merging.histogram import match_histogram
@@ -348,6 +348,14 @@ def test_bands_are_those_of_burt_and_adelson() -> None:
     found = blend_bands(face, footage, mask, num_halvings=levels)
     middle = np.s_[16:-16, 16:-16]  # OpenCV mirrors otherwise at the far border
     np.testing.assert_allclose(found[middle], blended[middle], atol=1e-4)
+
+
+def test_bands_change_over_in_the_inner_half_of_a_soft_edge() -> None:
+    # It is laid over the footage with the same mask: an outer half would be mixed twice.
+    face, footage = (to_float(smooth_picture(seed, (40, 40))) for seed in (15, 16))
+    half = np.full((40, 40), 0.5, np.float32)
+    found = blend(face, footage, half, Look(mode="pyramid"), face_px=30.0)
+    np.testing.assert_allclose(found, footage, atol=1e-5)
 
 
 # Whole frames

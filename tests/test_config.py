@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from faceswap_cli.config import Config, MergeConfig
+from faceswap_cli.config import Config, MergeConfig, VideoConfig
 from faceswap_cli.errors import ConfigError
 from faceswap_cli.settings import (
     find_preset,
@@ -70,6 +70,15 @@ def test_later_source_wins_and_flags_win_over_all(tmp_path: Path) -> None:
     config = load_config(first, second, flags={"train": {"iterations": 7}})
     assert (config.train.seed, config.train.batch_size, config.train.iterations) == (10, 2, 7)
     assert config.merge.erode == 5
+
+
+def test_a_flag_wins_over_a_file_that_spells_color(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text('[merge]\ncolour = "lct"\n')
+    second.write_text('[merge]\ncolor = "mkl"\n')
+    assert load_config(first, second).merge.colour == "mkl"
+    assert load_config(second, first).merge.colour == "lct"
+    assert load_config(first, second, flags={"merge": {"colour": "sot"}}).merge.colour == "sot"
 
 
 def test_missing_source_is_passed_over(tmp_path: Path) -> None:
@@ -148,3 +157,9 @@ def test_printed_shots_and_persons_read_back_the_same() -> None:
     assert MergeConfig.model_validate(tomllib.loads(section_toml("merge", section))["merge"]) == (
         section
     )
+
+
+@pytest.mark.parametrize("text", ["two\nlines", 'a "b" \\n', "\t\x07\x7f", "Zoë ✓"])
+def test_printed_text_reads_back_the_same(text: str) -> None:
+    read = tomllib.loads(section_toml("video", VideoConfig(label=text)))
+    assert read["video"]["label"] == text

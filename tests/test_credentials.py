@@ -1,3 +1,4 @@
+import base64
 import datetime
 import json
 import logging
@@ -413,9 +414,25 @@ def test_an_authority_must_be_named_to_be_trusted(tmp_path: Path, key: SigningKe
         last = x509.load_pem_x509_certificates(chain)[-1]
         root.write_bytes(last.public_bytes(serialization.Encoding.PEM))
         assert verify(path, anchors=root).is_trusted is is_trusted
-    root.write_text("nothing")
-    with pytest.raises(ConfigError, match="no certificate in PEM"):
+    root.write_bytes("# Ämter und Behörden\n".encode() + key.chain_pem)
+    assert verify(path, anchors=root).is_trusted
+    for text in (b"nothing", b"-----BEGIN CERTIFICATE-----\nxxx\n"):
+        root.write_bytes(text)
+        with pytest.raises(ConfigError, match="not a certificate in PEM"):
+            verify(path, anchors=root)
+    root.write_bytes(bytes(2**21))
+    with pytest.raises(ConfigError, match="too large for a PEM file"):
         verify(path, anchors=root)
+
+
+def test_authorities_that_the_library_refuses_are_told(
+    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root.pem"
+    root.write_bytes(key.chain_pem)
+    monkeypatch.setattr("faceswap_cli.media.credentials.read_anchors", lambda _: "-----BEGIN C")
+    with pytest.raises(ConfigError, match=r"to trust cannot be used(.*\n)+.*root\.pem"):
+        verify(signed(tmp_path / "result.png", key), anchors=root)
 
 
 def test_the_certificate_is_made_once_and_private(tmp_path: Path) -> None:
@@ -490,7 +507,8 @@ def test_a_chain_may_stand_in_any_order(tmp_path: Path) -> None:
     chain = x509.load_pem_x509_certificates(key.chain_pem)
     stranger = certify(ec.generate_private_key(ec.SECP256R1()))
     pems = [one.public_bytes(serialization.Encoding.PEM) for one in reversed(chain)]
-    (tmp_path / "mixed.pem").write_bytes(b"".join([stranger, *pems]))
+    unknown = rewrite(tmp_path / "cert.pem", P256, NO_CURVE)
+    (tmp_path / "mixed.pem").write_bytes(b"".join([unknown, stranger, *pems]))
     assert own_key(tmp_path / "mixed.pem", tmp_path / "key.pem") == key
 
 
@@ -527,6 +545,28 @@ def forget_the_purpose(certificate: Path, private_key: Path) -> None:
     own_pair(certificate.parent, purpose=False)
 
 
+def rewrite(certificate: Path, old: bytes, new: bytes) -> bytes:
+    """Return the certificate with other bytes in it, as PEM."""
+    data = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_bytes(
+        serialization.Encoding.DER
+    )
+    assert old in data
+    begin, end = (f"-----{word} CERTIFICATE-----\n".encode() for word in ("BEGIN", "END"))
+    return begin + base64.encodebytes(data.replace(old, new)) + end
+
+
+P256 = bytes.fromhex("06082a8648ce3d030107")
+NO_CURVE = bytes.fromhex("06082a8648ce3d03017f")
+
+
+def take_an_unknown_curve(certificate: Path, private_key: Path) -> None:
+    certificate.write_bytes(rewrite(certificate, P256, NO_CURVE))
+
+
+def break_the_name(certificate: Path, private_key: Path) -> None:
+    certificate.write_bytes(rewrite(certificate, b"\x0c\x03Ann", b"\x0c\x03\xff\xfe\xfd"))
+
+
 def inflate(certificate: Path, private_key: Path) -> None:
     certificate.write_bytes(bytes(2**21))
 
@@ -541,6 +581,8 @@ def inflate(certificate: Path, private_key: Path) -> None:
         (run_out, "the certificate ran out on 20"),
         (lie_ahead, "the certificate is valid from 20"),
         (take_an_odd_curve, "a kind of key that C2PA does not know"),
+        (take_an_unknown_curve, "my-key.pem is not the key of the certificate"),
+        (break_the_name, r"the certificate's subject is damaged\nseen in: .*my.pem"),
         (forget_the_purpose, r"cannot sign content credentials(.*\n)+.*emailProtection"),
         (inflate, "too large for a PEM file"),
     ],

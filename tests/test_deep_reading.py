@@ -180,3 +180,32 @@ def test_chroma_is_read_where_players_look(tmp_path: Path, encoder: str, suffix:
     )
     (told,) = read_frames(reference)
     assert np.array_equal(whole.image, told.image)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "pixel_format", "suffix"),
+    [("libvpx-vp9", "yuv420p", ".mp4"), ("libx265", "yuv422p10le", ".mp4")],
+)
+def test_decoders_that_tell_no_place_of_chroma_mean_the_usual_one(
+    tmp_path: Path, encoder: str, pixel_format: str, suffix: str
+) -> None:
+    """Cameras write HEVC of 4:2:2, and websites VP9."""
+    colour = ColourTags(matrix=1, range=1, primaries=1, transfer=1)
+    image = smooth_picture(4, SIZE_WH, detail_px=5.0)
+    planes = YuvConverter(pixel_format, colour, "left").convert(image)
+    quiet = (
+        {"x265-params": "log-level=none:lossless=1"} if encoder == "libx265" else {"lossless": "1"}
+    )
+    path = write_clip(
+        tmp_path / f"a{suffix}",
+        [planes.to_ndarray()] * 3,
+        encoder=encoder,
+        options=quiet,
+        pix_fmt=pixel_format,
+        frame_format=pixel_format,
+        tags={"colorspace": 1, "color_range": 1},
+    )
+    info = probe_video(path)
+    assert (info.siting, info.tells_siting) == ("left", False)
+    shown = next(read_frames(path)).image
+    assert np.abs(shown.astype(int) - image).mean() < 1.0  # 2 if it is half a pixel off

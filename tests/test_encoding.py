@@ -26,9 +26,11 @@ from faceswap_cli.media.encoding import (
     resolve_depth,
 )
 from faceswap_cli.media.encoding_errors import listening
+from faceswap_cli.media.reader import read_frames
 from faceswap_cli.media.samples import read_siting
 from tests.clips import noise_images, patch_image
 from tests.encoded import BT709, HOMES, PQ, decode, encode, form_of, planes, sample_values
+from tests.made_faces import smooth_picture
 
 FAST = "ultrafast"
 LOSSY = [codec for codec in CODECS if codec != "ffv1"]
@@ -144,6 +146,34 @@ def test_siting_is_told(tmp_path: Path, codec: VideoCodec, siting: str) -> None:
     image = patch_image((64, 48))
     path = encode(tmp_path / "a.mp4", [image], form_of(image, siting=siting), Encoding(codec))
     assert read_siting(decode(path)[0]) == siting
+
+
+@pytest.mark.parametrize("siting", ["left", "topleft", "center"])
+@pytest.mark.parametrize("codec", LOSSY)
+def test_colours_are_where_they_were_whether_the_file_tells_siting_or_not(
+    tmp_path: Path, codec: VideoCodec, siting: str
+) -> None:
+    image = smooth_picture(1, (96, 64), detail_px=5.0)
+    chosen, form = Encoding(codec, crf=1, preset=FAST), form_of(image, siting=siting)
+    path = encode(tmp_path / f"a{HOMES[codec]}", [image] * 3, form, chosen)
+    shown = next(read_frames(path)).image
+    assert np.abs(shown.astype(int) - image).mean() < 1.0  # 2 if it is half a pixel off
+
+
+def test_hardware_is_given_chroma_at_the_usual_place() -> None:
+    image = smooth_picture(1, (96, 64), detail_px=5.0)
+    usual, other = (
+        PictureConverter(form_of(image, siting=siting), Encoding("h264", encoder="nvenc"))
+        for siting in ("left", "center")
+    )
+    for first, second in zip(planes(usual.frame(image)), planes(other.frame(image)), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_prores_of_videotoolbox_gets_a_format_that_it_takes() -> None:
+    chosen = Encoding("prores", encoder="videotoolbox")
+    assert encoders.encoder_format("prores_videotoolbox", chosen) == "p210le"
+    assert encoders.encoder_format("prores_ks", chosen) == "yuv422p10le"
 
 
 @pytest.mark.parametrize(("depth", "dtype"), [(8, np.uint8), (10, np.uint16)])
@@ -296,6 +326,24 @@ def test_one_scale_of_quality_serves_all(tmp_path: Path, codec: VideoCodec) -> N
     assert sizes[0] > 1.2 * sizes[2]
 
 
+@pytest.mark.parametrize("codec", LOSSY)
+def test_the_best_quality_is_not_taken_for_none_at_all(tmp_path: Path, codec: VideoCodec) -> None:
+    image = noise_images(1, (128, 96))[0] // 4 + 90
+    sizes = []
+    for crf in (0, 10):
+        chosen = Encoding(codec, crf=crf, preset=FAST)
+        path = encode(tmp_path / f"{crf}{HOMES[codec]}", [image] * 3, form_of(image), chosen)
+        sizes.append(path.stat().st_size)
+    assert sizes[0] >= sizes[1]
+
+
+def test_header_of_h265_does_not_name_the_processor(tmp_path: Path) -> None:
+    image = patch_image((64, 48))
+    path = encode(tmp_path / "a.mp4", [image] * 3, form_of(image), Encoding("h265", preset=FAST))
+    with av.open(str(path)) as container:
+        assert b"cpuid" not in (container.streams.video[0].codec_context.extradata or b"")
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_same_pictures_make_the_same_packets(tmp_path: Path, codec: VideoCodec) -> None:
     images = noise_images(12, (64, 48))
@@ -417,6 +465,19 @@ def test_what_others_print_meanwhile_is_not_lost(capfd: pytest.CaptureFixture[st
     with listening([]):
         os.write(2, b"a bar\n")
     assert capfd.readouterr().err == "a bar\n"
+
+
+def test_work_goes_on_when_nobody_reads_what_others_print() -> None:
+    kept, (reading, writing) = os.dup(2), os.pipe()
+    os.dup2(writing, 2)
+    os.close(writing)
+    os.close(reading)
+    try:
+        with listening([]):
+            os.write(2, b"a bar\n")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def test_listening_ends_with_the_block(capfd: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,15 @@ def test_what_comes_out_is_never_smaller_than_what_went_in() -> None:
     assert enhance(faces(1, 48)).shape == (1, 3, 48, 48)
 
 
+def test_what_is_kept_is_never_larger_than_what_it_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enhance = open_enhancer(network(factor=4.0), "x.onnx")
+    monkeypatch.setattr("faceswap_cli.merging.enhance.MAX_SIDE_PX", 48)
+    assert enhance(faces(1, 20)).shape == (1, 3, 48, 48)  # not 80: a dozen frames of it wait
+    assert enhance(faces(1, 64)).shape == (1, 3, 64, 64)
+
+
 def test_a_face_does_not_depend_on_its_batch_and_never_leaves_0_to_1() -> None:
     enhance = open_enhancer(network(batch="N"), "x.onnx")
     image = faces(3)

@@ -3,8 +3,10 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceswap_cli.config_evaluate import EvaluateConfig
+from faceswap_cli.curating.scan_thumbs import THUMB_PX
+from faceswap_cli.detect import Detection, Landmarks
+from faceswap_cli.detect.appearance import ContrastMap
+from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.evaluating.background import (
     BEST_DB,
     mask_from_difference,
@@ -21,10 +27,27 @@ from faceswap_cli.evaluating.background import (
     whereabouts,
 )
 from faceswap_cli.evaluating.charts import caption, draw_charts, draw_page
-from faceswap_cli.evaluating.crops import change, cut_view, flicker_ratio, sharpness_ratio
-from faceswap_cli.evaluating.doubts import ADVICE, WORDS, choose_shown, find_doubts, find_reasons
-from faceswap_cli.evaluating.looking import FaceFigures
-from faceswap_cli.evaluating.outcome import MEANINGS, Embedding, Outcome, main_figures
+from faceswap_cli.evaluating.crops import STILL, change, cut_view, flicker_ratio, sharpness_ratio
+from faceswap_cli.evaluating.doubts import (
+    ADVICE,
+    WORDS,
+    Doubt,
+    Reason,
+    choose_shown,
+    find_doubts,
+    find_reasons,
+)
+from faceswap_cli.evaluating.identity import Person
+from faceswap_cli.evaluating.looking import FaceFigures, Observer
+from faceswap_cli.evaluating.measuring import Measured, measure
+from faceswap_cli.evaluating.outcome import (
+    MEANINGS,
+    Embedding,
+    Outcome,
+    count_frames,
+    count_reasons,
+    main_figures,
+)
 from faceswap_cli.evaluating.page import outcome_html
 from faceswap_cli.evaluating.placing import (
     eye_distance,
@@ -34,11 +57,18 @@ from faceswap_cli.evaluating.placing import (
 )
 from faceswap_cli.evaluating.sampling import Gap, find_gaps, spread_pairs
 from faceswap_cli.evaluating.seam import find_edge, seam_ratio
+from faceswap_cli.evaluating.swapped import Swapped
 from faceswap_cli.evaluating.tables import outcome_json
+from faceswap_cli.evaluating.thumbs import BETWEEN_PX, read_sides
 from faceswap_cli.evaluating.tone import apart, face_to_neck, measure_tones, tone_jump, tone_shift
 from faceswap_cli.faces.record import FaceRecord
+from faceswap_cli.imaging import write_image
 from faceswap_cli.masks import feather, hull_mask
+from faceswap_cli.media.source import open_source
+from faceswap_cli.media.span import FrameRanges
 from faceswap_cli.types import FloatImage, Points, RgbImage
+from faceswap_cli.workspace import Workspace
+from tests.clips import write_clip
 from tests.made_faces import face_at, made_record, smooth_picture
 
 SIZE_WH = (320, 320)
@@ -466,3 +496,69 @@ class TestReport:
         assert page.shape[0] > charts.shape[0] + 186
         is_red = (page[charts.shape[0] :] == (255, 0, 0)).all(axis=2)
         assert np.count_nonzero(is_red) == 2 * 186 * 376
+
+
+def test_faces_of_one_frame_have_each_their_own_picture(tmp_path: Path) -> None:
+    for index in range(2):
+        picture = np.zeros((72, 192, 3), np.uint8)
+        picture[:, :96], picture[:, 96:] = (200, 0, 0), (0, 0, 200)
+        write_image(tmp_path / f"{index}.png", picture)
+    source = open_source(tmp_path)
+    faces = {1: [made_record(1, track=t, centre_xy=(48 + 96 * t, 32)) for t in (0, 1)]}
+    reason = (Reason("seam", 3.0, 1.25),)
+    doubts = [Doubt(1, None, track, reason) for track in (1, 0)] + [Doubt(0, None, 0, reason)]
+    times = {1: (Fraction(1, 25), Fraction(1, 25))}
+    blue, red, unread = read_sides((source, source), doubts, faces, times)
+    for side, channel in ((blue, 2), (red, 0)):
+        for left in (0, THUMB_PX + BETWEEN_PX):
+            centre = side[60:126, left + 60 : left + 126].mean(axis=(0, 1))
+            assert centre.argmax() == channel
+    assert (unread[:, :THUMB_PX] == unread[0, 0]).all()
+
+
+def test_a_frame_with_two_faces_needs_one_look_and_a_gap_as_many_as_it_has_frames() -> None:
+    two = [figures(4, seam=3.0), replace(figures(4, seam=3.0), track=1)]
+    doubts = find_doubts(two, [Gap(8, 10, 0)], LIMITS)
+    assert len(doubts) == 3
+    assert count_frames(doubts) == 4
+    assert count_reasons(doubts) == {"seam": 1, "missed": 3}
+
+
+@pytest.mark.parametrize(("change", "ratio"), [(0.0, 1.0), (0.2, 1.0), (5.0, 5.0 / STILL)])
+def test_still_footage_has_a_flicker_that_means_something(change: float, ratio: float) -> None:
+    faces = [figures(i, change=change, dst_change=0.0) for i in range(3)]
+    assert main_figures(made_outcome(faces))["flicker_ratio"] == pytest.approx(ratio)
+
+
+def test_a_frame_is_late_by_what_it_is_behind_the_first() -> None:
+    shifts = {0: Fraction(0), 1: Fraction(1, 25), 2: Fraction(-1, 50)}
+    times = {index: (Fraction(index), index + 7 + shift) for index, shift in shifts.items()}
+    assert Measured(times=times).time_error_s == pytest.approx(0.04)
+    assert math.isnan(Measured().time_error_s)
+
+
+def test_faces_of_another_span_are_not_measured(tmp_path: Path) -> None:
+    write_clip(tmp_path / "data_dst.mp4", [smooth_picture(i, (96, 72)) for i in range(3)])
+    film = open_source(tmp_path / "data_dst.mp4")
+    later = {1: [made_record(1, time_s=Fraction(7, 25))]}
+    swapped = Swapped(later, [], FrameRanges())
+    nobody = Person(np.zeros(0, np.float32), math.nan)
+    observer = Observer(NullLandmarker(), ContrastMap(), (nobody, nobody))
+    with pytest.raises(WorkspaceError, match=r"frame 1 at 0\.280 s \(now it is at 0\.040 s"):
+        measure(Workspace(tmp_path), (film, film), swapped, ([1], []), observer)
+    right = Swapped({1: [made_record(1, time_s=Fraction(1, 25))]}, [], FrameRanges())
+    measured = measure(Workspace(tmp_path), (film, film), right, ([1], [2]), observer)
+    assert [face.frame for face in measured.faces] == [1]
+    assert measured.times.keys() == {1, 2}
+    assert measured.num_frames == 3
+
+
+class NullLandmarker:
+    """Finds nothing; see Landmarker."""
+
+    name = "null"
+
+    def locate(
+        self, frames: Sequence[RgbImage], faces: Sequence[Sequence[Detection]]
+    ) -> list[list[Landmarks]]:
+        return [[Landmarks(FACE, None, 0.0) for _ in found] for found in faces]

@@ -1,3 +1,4 @@
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -118,6 +119,9 @@ def test_picture_that_cannot_be_used_is_left_out_with_the_reason(tmp_path: Path)
             ENCODED[".jpg"], record(0).model_dump_json().replace('"size_px":64', '"size_px":1')
         )
     )
+    nowhere = json.loads(record(0).model_dump_json())
+    nowhere["landmarks_frame"][7] = [float("nan"), 1.0]
+    (tmp_path / "nowhere.jpg").write_bytes(with_comment(ENCODED[".jpg"], json.dumps(nowhere)))
     (tmp_path / ".hidden.jpg").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("mine")
     faceset = open_faceset(tmp_path)
@@ -127,6 +131,7 @@ def test_picture_that_cannot_be_used_is_left_out_with_the_reason(tmp_path: Path)
         "cut.jpg": "a JPEG cut short, or damaged",
         "empty.png": "neither a JPEG nor a PNG",
         "damaged.jpg": "its face record is damaged at 'size_px'",
+        "nowhere.jpg": "its face record is damaged at 'landmarks_frame.7.0'",
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.files import (
     Manifest,
+    expand_user,
     fingerprint,
     only_one,
     read_manifest,
@@ -201,6 +202,21 @@ def test_redo_begins_anew(tmp_path: Path) -> None:
     assert Manifest.open(path, SETTINGS | {"size_px": 256}, redo=True).items == {}
 
 
+def test_items_that_tell_their_own_settings_outlive_others_and_their_names_a_redo(
+    tmp_path: Path,
+) -> None:
+    path, more = tmp_path / "merge.jsonl", {"*": "unfinished"}
+    Manifest.open(path, SETTINGS, mixed=more).add("a", 1)
+    assert Manifest.open(path, SETTINGS, mixed=more).items == {"a": 1}
+    other = SETTINGS | {"size_px": 256}
+    assert Manifest.open(path, other, mixed=more).items == {"a": 1} | more
+    assert read_manifest(path) == (other, {"a": 1} | more)
+    assert Manifest.open(path, other, redo=True, mixed=more).items == {"a": None} | more
+    empty = tmp_path / "sequence.jsonl"
+    Manifest.open(empty, {}, mixed={}).add("a", 1)
+    assert Manifest.open(empty, {}, redo=True, mixed={}).items == {"a": None}
+
+
 def test_damaged_first_line_is_refused_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "extract.jsonl"
     Manifest.open(path, SETTINGS).add("a", 1)
@@ -242,6 +258,11 @@ def test_second_process_is_told(tmp_path: Path) -> None:
     assert f"seen in: {tmp_path}" in str(caught.value)
 
 
+def test_an_error_of_the_work_is_not_taken_for_a_second_process(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError), only_one(tmp_path, "train"):
+        raise BlockingIOError(errno.EAGAIN, "stderr is full")
+
+
 def test_lock_ends_with_its_owner(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from faceswap_cli.files import only_one\n"
@@ -274,3 +295,11 @@ def test_threads_may_write_beside_each_other(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(names(tmp_path)) == 8
+
+
+def test_home_of_a_user_who_is_not_there_is_a_path_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expand_user("~/models") == tmp_path / "models"
+    assert expand_user(Path("~no_such_user/models")) == Path("~no_such_user/models")

@@ -107,6 +107,18 @@ def test_nothing_is_told_of_a_video_that_told_nothing(
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    ("codec", "depth"), [("h264", 8), ("h265", 8), ("prores", 8), ("h265", 10)]
+)
+def test_hdr_in_eight_bits_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: VideoCodec, depth: int
+) -> None:
+    chosen = Encoding(codec, depth=depth, preset="ultrafast")
+    encode(tmp_path / f"a{HOMES[codec]}", [GREY] * 3, form_of(GREY, HLG), chosen)
+    is_said = f"{codec} of 8 bits shows steps in the smooth places of HDR (HLG)" in caplog.text
+    assert is_said == (depth == 8 and codec != "prores")
+
+
 def test_hardware_is_left_out_for_the_metadata(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

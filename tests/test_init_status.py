@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from faceswap_cli.cli import cli
+from faceswap_cli.config_merge import CONTAINERS
 from faceswap_cli.errors import ConfigError, FaceswapError, MediaError, WorkspaceError
 from faceswap_cli.files import Manifest, write_atomic
 from faceswap_cli.imaging import write_image
+from faceswap_cli.rendering.ledger import mark, segment_name
 from faceswap_cli.settings import load_config
 from faceswap_cli.stages.init import run_init
 from faceswap_cli.stages.status import read_status
@@ -196,6 +198,27 @@ def test_every_step_leads_to_the_next_command(footage: Path) -> None:
     assert "missing: nothing" in status.text()
     os.utime(workspace.result("mp4"), (1, 1))
     assert read_status(workspace).missing == ["an up-to-date result"]
+    mark(manifest, complete=False)  # begun again, with other settings
+    assert read_status(workspace).next == f"faceswap-cli merge {workspace.root}"
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_result_is_seen_in_every_container(footage: Path, container: str) -> None:
+    workspace = init(footage)
+    write_atomic(workspace.result(container), b"video")
+    assert read_status(workspace).results == [f"result.{container}"]
+
+
+def test_a_stream_that_broke_off_goes_on_as_one(footage: Path) -> None:
+    workspace = init(footage)
+    write_faceset(workspace.root, count=3)
+    write_atomic(workspace.settings("train"), b"[train]\niterations = 500\n")
+    write_atomic(workspace.model / "iter_00000500.safetensors", b"")
+    manifest = Manifest.open(workspace.manifest("merge"), {"stream": True})
+    manifest.add(segment_name(0), {"frames": 10})
+    status = read_status(workspace)
+    assert status.merged == 10
+    assert status.next == f"faceswap-cli merge {workspace.root} --stream"
 
 
 def test_one_missing_side_is_named(footage: Path) -> None:

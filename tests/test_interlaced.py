@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from faceswap_cli.media.encoders import Encoding, VideoCodec
-from faceswap_cli.media.encoding import PictureConverter, PictureForm, stored_fields
+from faceswap_cli.media.encoding import PictureConverter, PictureForm
 from faceswap_cli.media.fields import FIELD_CODES, FieldOrder, FieldTeller, read_field_order
 from faceswap_cli.media.patching import Patcher
+from faceswap_cli.media.picture_form import stored_fields
 from faceswap_cli.media.reader import probe_video, read_frames, read_parts
 from faceswap_cli.media.yuv_from_rgb import YuvConverter
 from faceswap_cli.rendering.form import form_of

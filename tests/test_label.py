@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import font_manager, get_data_path
 
 from faceswap_cli.errors import ConfigError
+from faceswap_cli.media import label
 from faceswap_cli.media.label import EM, LEADING, Corner, check_label, draw_label
 
 GREY = np.full((270, 480, 3), 120, np.uint8)
@@ -95,6 +97,34 @@ def test_a_font_of_the_system_helps_out(tmp_path: Path, monkeypatch: pytest.Monk
     good.write_bytes(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf").read_bytes())
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(good), str(bad)])
     assert not np.array_equal(draw_label(GREY, RARE * 2), draw_label(GREY, "??"))
+
+
+def test_a_font_of_small_pictures_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As fonts of emoji are: they have the letters, but in sizes of their own."""
+    folder = Path(get_data_path(), "fonts", "ttf")
+    fixed, good = folder / "A.ttf", folder / "DejaVuSans.ttf"
+    opened = label._open
+
+    def open_font(path: Path) -> Any:
+        font = opened(good if path == fixed else path)
+        return _Fixed(font) if path == fixed else font
+
+    monkeypatch.setattr(label, "_open", open_font)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(fixed), str(good)])
+    assert label._find_font(RARE * 3) == good
+
+
+class _Fixed:
+    """A font that cannot be set to a size."""
+
+    def __init__(self, font: Any) -> None:
+        self._font = font
+
+    def get_char_index(self, code: int) -> int:
+        return int(self._font.get_char_index(code))
+
+    def set_size(self, points: float, dpi: float) -> None:
+        raise RuntimeError("Could not set the fontsize (invalid pixel size; error code 0x17)")
 
 
 def test_a_label_is_one_line_of_text() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from faceswap_cli.config import InputConfig, VideoConfig
 from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.files import only_one
 from faceswap_cli.imaging import read_image, write_image
 from faceswap_cli.media.credentials import verify
 from faceswap_cli.stages.animation import run_animation
@@ -51,7 +52,9 @@ def test_unsigned_pictures_are_said_to_be_so(
 ) -> None:
     run_sequence(workspace, section(sequence="png", credentials=False), InputConfig())
     assert "not signed, as asked" in caplog.text
-    assert verify(workspace.root / "sequence" / "result.000000.png").state == "none"
+    picture = workspace.root / "sequence" / "result.000000.png"
+    assert verify(picture).state == "none"
+    assert b"compositeWithTrainedAlgorithmicMedia" in picture.read_bytes()
     run_sequence(workspace, section(sequence="exr"), InputConfig())
     assert "EXR files cannot hold credentials" in caplog.text
 
@@ -74,6 +77,32 @@ def test_preview_of_somebody_else_is_left_alone(workspace: Workspace) -> None:
     with pytest.raises(WorkspaceError, match=r"result\.gif was not made by this stage"):
         run_animation(workspace, section(animation="gif"))
     assert (workspace.root / "result.gif").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_preview_changed_by_hand_is_left_alone(workspace: Workspace, is_newer: bool) -> None:
+    preview = workspace.root / "result.gif"
+    run_animation(workspace, section(animation="gif"))
+    run_animation(workspace, section(animation="webp"), redo=True)
+    preview.write_bytes(b"made smaller")
+    if is_newer:
+        write_clip(workspace.root / "result.mp4", grey_images(NUM + 2))
+    with pytest.raises(WorkspaceError, match=r"or was changed since[\s\S]*--redo"):
+        run_animation(workspace, section(animation="gif"))
+    assert preview.read_bytes() == b"made smaller"
+    assert run_animation(workspace, section(animation="gif"), redo=True).done == 1
+    assert run_animation(workspace, section(animation="webp")).kept == 1 - is_newer
+
+
+def test_preview_waits_for_a_video_in_the_making(workspace: Workspace) -> None:
+    partial = workspace.root / ".result.mp4.partial"
+    partial.write_bytes(b"half")
+    with (
+        only_one(workspace.stages, "video"),
+        pytest.raises(WorkspaceError, match="another process runs video"),
+    ):
+        run_animation(workspace, section(animation="gif"))
+    assert partial.exists()
 
 
 def test_preview_without_a_result_names_the_command(workspace: Workspace) -> None:

@@ -113,6 +113,7 @@ def test_what_is_no_mask_is_refused() -> None:
         replace(HULL, feather=0.0, erode_top=-25.0),
         replace(HULL, feather=0.0, erode=5.0, erode_left=-25.0),
         replace(HULL, feather=0.0, grow=25.0),
+        replace(HULL, feather=0.0, jaw=20.0),
         replace(HULL, feather=0.0, feather_right=50.0),
     ],
 )
@@ -323,6 +324,13 @@ def test_profile_fades_over_25_degrees_and_before_that_not_at_all() -> None:
         mask = picture(made(pose_deg=(0.0, yaw, 0.0)), look)
         np.testing.assert_allclose(mask, plain * np.float32(left_over), atol=1e-6)
     np.testing.assert_array_equal(picture(made(pose_deg=(0.0, 90.0, 0.0)), HULL), plain)
+
+
+def test_a_face_whose_pose_is_no_number_does_not_fade() -> None:
+    # Such a mask is neither 0 nor 1: it was taken for 1, and the whole box was painted.
+    unknown = made(pose_deg=(math.nan, math.nan, math.nan))
+    found = picture(unknown, replace(HULL, profile_fade=40.0))
+    np.testing.assert_array_equal(found, picture(made(), HULL))
 
 
 # Scale and offset

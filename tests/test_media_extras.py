@@ -2,6 +2,7 @@
 
 import re
 import struct
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from faceswap_cli.media.extras import ExtrasPlan, open_extras, plan_extras
 from faceswap_cli.media.oddities import find_oddities
 from faceswap_cli.media.provenance import synthetic_mark
 from faceswap_cli.media.reader import Span, probe_video, read_times
-from faceswap_cli.media.subtitles import Lines
+from faceswap_cli.media.subtitles import ASS_DRAWING, Lines
 from tests.awkward import CHAPTERS, CLIPS, LINES, SIZE_WH, TAGS, rich, scene
 from tests.clips import grey_images, write_clip
 
@@ -340,6 +341,37 @@ def test_drawings_of_ass_are_not_shown_as_numbers(tmp_path: Path) -> None:
     source = rich(subtitles=(("ass", "eng"),), lines=lines)(tmp_path)
     carry(source, tmp_path / "b.mp4")
     assert read_subtitles(tmp_path / "b.mp4") == [(500, 700, "text")]
+
+
+def test_text_too_long_for_the_kind_costs_that_text_and_no_video(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ((100, 300, "x" * 70_000), (320, 700, "y" * 9_000), (400, 600, "z" * 9_000))
+    source = rich(subtitles=(("ass", "eng"),), lines=(*lines, (720, 900, "text")))(tmp_path)
+    carry(source, tmp_path / "b.mp4")
+    assert read_subtitles(tmp_path / "b.mp4") == [
+        (320, 400, "y" * 9_000),
+        (400, 700, "y" * 9_000),
+        (720, 900, "text"),
+    ]
+    assert "In eng: 2 too long texts left out" in caplog.text
+
+
+def test_line_that_the_encoder_refuses_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("faceswap_cli.media.subtitles.MOST_BYTES", 10**6)
+    lines = ((100, 300, "x" * 70_000), (500, 700, "text"))
+    carry(rich(subtitles=(("ass", "eng"),), lines=lines)(tmp_path), tmp_path / "b.mp4")
+    assert read_subtitles(tmp_path / "b.mp4") == [(500, 700, "text")]
+    assert "1 too long texts left out" in caplog.text
+
+
+def test_row_of_braces_takes_no_time() -> None:
+    begin_s = time.process_time()
+    assert not ASS_DRAWING.search(b"{" * 200_000)
+    assert time.process_time() - begin_s < 1.0
+    assert ASS_DRAWING.search(rb"{{\an7\p1}m 0 0 l 9 9")
 
 
 line = st.tuples(st.integers(0, 30), st.integers(0, 12), st.integers(0, 30))

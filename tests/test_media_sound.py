@@ -1,5 +1,6 @@
 """Sound that is awkward: late, early, with gaps, joined, of kinds that few containers take."""
 
+import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -186,6 +187,35 @@ def test_hole_in_the_sound_does_not_shift_what_follows(
     for part in (first, second):
         assert abs(lag_s(found[part], wanted[part], most_s=0.05, rate=rate)) <= 0.001
     assert abs(found[rate * 7 // 10 : rate * 11 // 10]).max() < 0.01
+
+
+def test_seven_channels_do_not_become_two(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        track = container.add_stream("flac", rate=48000)
+        track.layout = "6.1"
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 7 * 4096), np.int16), "s16", "6.1")
+        sound.sample_rate, sound.pts, sound.time_base = 48000, 0, Fraction(1, 48000)
+        container.mux([*track.encode(sound), *track.encode(None)])
+        for index, image in enumerate(grey_images(2)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    with av.open(str(carry(path, tmp_path / "b.webm"))) as container:
+        assert container.streams.audio[0].layout.name == "5.1"
+
+
+def test_a_time_stamp_of_weeks_later_makes_no_weeks_of_silence(tmp_path: Path) -> None:
+    parts = [(Fraction(0), chirp(0.6, 48000)), (Fraction(10**6), chirp(0.6, 48000))]
+    source = write_parts(tmp_path / "a.mkv", "flac", parts, rate=48000)
+    started_s = time.monotonic()
+    result = carry(source, tmp_path / "b.webm")
+    assert time.monotonic() - started_s < 60.0
+    _, samples, _ = decode_sound(result)
+    assert 0.5 < len(samples) / 48000 < 1.0
 
 
 def test_sound_of_joined_recordings_stays_with_their_pictures(tmp_path: Path) -> None:

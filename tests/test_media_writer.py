@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from faceswap_cli.errors import ConfigError, MediaError
+from faceswap_cli.errors import ConfigError, MediaError, WorkspaceError
 from faceswap_cli.media import encoders, encoding
 from faceswap_cli.media.colour import ColourTags
 from faceswap_cli.media.encoders import Encoding
@@ -226,7 +226,7 @@ def test_result_appears_at_the_end_under_its_name(tmp_path: Path) -> None:
     result = tmp_path / "folder" / "a.mp4"
     with open_writer(result, **FORM) as write:
         write_all(write, noise_images(90, (64, 48)))
-        assert [path.name for path in result.parent.iterdir()] == [".partial.a.mp4"]
+        assert [path.name for path in result.parent.iterdir()] == [".a.mp4.partial"]
     assert [path.name for path in result.parent.iterdir()] == ["a.mp4"]
 
 
@@ -305,7 +305,7 @@ def test_disk_that_is_full_at_the_end_is_explained(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(MediaError, match="the disk is full"):
+    with pytest.raises(WorkspaceError, match="the disk is full"):
         write_images(tmp_path / "a.mp4", grey_images(1))
     assert list(tmp_path.iterdir()) == []
 

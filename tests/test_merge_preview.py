@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faceswap_cli.config import InputConfig, MergeConfig
-from faceswap_cli.errors import ConfigError, WorkspaceError
+from faceswap_cli.errors import ConfigError, MediaError, WorkspaceError
 from faceswap_cli.faces.faceset import write_aligned
 from faceswap_cli.geometry import warp
 from faceswap_cli.imaging import read_image
@@ -74,6 +74,17 @@ def test_settings_stand_side_by_side_with_their_names(workspace: Workspace) -> N
 def test_a_setting_that_is_none_is_refused_before_any_work(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match=r"erod: there is no such setting"):
         preview(workspace, frames=2, compare=["erod=3"])
+
+
+def test_a_frame_that_fails_is_told_and_the_others_are_shown(workspace: Workspace) -> None:
+    workspace.edited_masks("dst").mkdir()
+    (workspace.edited_masks("dst") / "000010.png").write_bytes(b"no mask")
+    report = preview(workspace, frames=3)
+    assert (report.done, report.facts["frames"], list(report.failed)) == (2, [0, 19], ["000010"])
+    with pytest.raises(MediaError, match=r"none of the frames can be merged: .*delete this face"):
+        for index in range(NUM):
+            (workspace.edited_masks("dst") / f"{index:06d}.png").write_bytes(b"no mask")
+        preview(workspace, frames=3)
 
 
 def test_frames_are_spread_evenly_and_never_twice() -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from faceswap_cli.config import InputConfig, MergeConfig, VideoConfig
 from faceswap_cli.errors import ConfigError, DeviceError, WorkspaceError
 from faceswap_cli.faces.faceset import write_aligned
 from faceswap_cli.faces.record import FaceRecord
+from faceswap_cli.files import read_manifest
 from faceswap_cli.geometry import warp
 from faceswap_cli.imaging import read_grey, read_image, read_layer, write_image
 from faceswap_cli.media.reader import Frame, read_frames
@@ -21,7 +23,9 @@ from faceswap_cli.media.source import open_side
 from faceswap_cli.merging.compose import paste_faces
 from faceswap_cli.merging.steady import REACH
 from faceswap_cli.models.base import Faces
-from faceswap_cli.rendering import flow, setting
+from faceswap_cli.rendering import artists, flow, setting
+from faceswap_cli.rendering.ledger import is_complete
+from faceswap_cli.stages import merge
 from faceswap_cli.stages.merge import run_merge
 from faceswap_cli.stages.status import read_status
 from faceswap_cli.workspace import StageReport, Workspace
@@ -230,6 +234,157 @@ def test_frame_made_again_is_ours_even_if_its_line_is_lost(tmp_path: Path, train
     assert outputs(alone) == outputs(workspace)
 
 
+def test_a_broken_redo_is_known_to_be_one_and_goes_on_without_it(
+    tmp_path: Path, trained: Any
+) -> None:
+    whole, workspace = make_workspace(tmp_path / "whole"), make_workspace(tmp_path / "w")
+    other = SECTION.model_copy(update={"feather": 9.0})
+    run(whole, other)
+    run(workspace)
+    trained(Failing(1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        run(workspace, other, redo=True)
+    assert not is_complete(read_manifest(workspace.manifest("merge"))[1])
+    trained(Inverted())
+    report = run(workspace, other)
+    assert report.done + report.kept == NUM_FRAMES
+    assert report.done >= len(WITH_FACE) - SECTION.batch_faces
+    assert outputs(workspace) == outputs(whole)
+    assert is_complete(read_manifest(workspace.manifest("merge"))[1])
+
+
+def test_frames_of_older_settings_are_known_from_the_first_moment(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    run(workspace)
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    other = SECTION.model_copy(update={"feather": 9.0})
+    for how in ({"section": other}, {"section": other, "redo": True}):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(merge, "Flow", die)
+            run(workspace, **how)
+        assert not is_complete(read_manifest(workspace.manifest("merge"))[1])
+        run(workspace, other)
+        assert is_complete(read_manifest(workspace.manifest("merge"))[1])
+
+
+@pytest.mark.parametrize(("layer", "alpha"), [(True, False), (False, True)])
+def test_what_is_made_of_files_cannot_be_streamed(
+    tmp_path: Path, trained: Any, layer: bool, alpha: bool
+) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    video = VideoConfig(codec="prores", container="mov", alpha=alpha)
+    section = STREAM.model_copy(update={"layer": layer})
+    with pytest.raises(ConfigError, match=r"(merge\.layer|video\.alpha) needs[\s\S]*--no-stream"):
+        run_merge(workspace, section, InputConfig(), video=video)
+    assert not workspace.manifest("merge").exists()
+
+
+def test_a_lost_frame_keeps_its_own_reason_in_a_stream(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    workspace.edited_masks("dst").mkdir()
+    (workspace.edited_masks("dst") / "000004_00.png").write_bytes(b"no mask")
+    report = run_merge(workspace, STREAM, InputConfig(), video=VIDEO)
+    assert list(report.failed) == ["000004"]
+    assert "delete this face" in report.failed["000004"]
+    assert "its whole segment" in report.failed["000004"]
+
+
+class Painted(Inverted):
+    """Draws one colour."""
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+
+    def draw(self, canvas: Faces, drive: Faces) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return torch.full_like(canvas.img, self.level), None
+
+
+def put_models(monkeypatch: pytest.MonkeyPatch, **models: tuple[Any, str]) -> None:
+    """Let folders of these names hold these models, with their fingerprints."""
+
+    def open_trained(folder: Path, device: Any) -> Any:
+        model, fingerprint = models[folder.name]
+        return SimpleNamespace(
+            model=model, resolution=32, face_type="full", iteration=7, fingerprint=fingerprint
+        )
+
+    monkeypatch.setattr(artists, "open_trained", open_trained)
+
+
+def test_each_person_is_drawn_by_the_own_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "w"
+    root.mkdir()
+    images = [smooth_picture(i, (192, 72)) for i in range(4)]
+    write_clip(root / "data_dst.mp4", images)
+    workspace = Workspace.open(root)
+    for frame in read_frames(root / "data_dst.mp4"):
+        for person in (0, 1, 2)[: 1 + frame.index]:
+            made = made_record(
+                frame.index,
+                time_s=frame.time_s,
+                track=person,
+                frame_size_wh=(192, 72),
+                centre_xy=(32 + 64 * person, 36),
+            )
+            name = f"{frame.index:06d}_{person:02d}"
+            add_face(workspace, name, frame.image, made.model_copy(update={"person": person}))
+    (root / "anna").mkdir()
+    told = {"person": ("0=model", "1=anna"), "colour": "none", "steady": 0.0, "mask": "hull"}
+    section = SECTION.model_copy(update=told)
+    white, black = (Painted(1.0), "white"), (Painted(0.0), "black")
+    put_models(monkeypatch, model=white, anna=black)
+    report = run(workspace, section)
+    assert report.facts["model"] == "anna: iteration 7, model: iteration 7"
+    merged = read_image(workspace.merged / "000003.png")
+    assert merged[36, 32].min() >= 250
+    assert merged[36, 96].max() <= 5
+    assert 5 < merged[36, 160].mean() < 250  # nobody has told who draws the third one
+    put_models(monkeypatch, model=white, anna=(Painted(0.0), "trained further"))
+    assert (run(workspace, section).done, run(workspace, section).kept) == (3, 4)
+    missing = section.model_copy(update={"person": ("0=model", "1=berta")})
+    with pytest.raises(WorkspaceError, match=r"no model in 'berta'[\s\S]*berta[\s\S]*N=FOLDER"):
+        run(workspace, missing)
+
+
+def test_another_enhancer_redoes_the_faces(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, file = make_workspace(tmp_path / "w"), tmp_path / "large.onnx"
+    monkeypatch.setattr(artists, "open_enhancer", lambda *_, **__: lambda faces: faces)
+    section = SECTION.model_copy(update={"enhance": str(file)})
+    run(workspace)
+    file.write_bytes(b"one network")
+    assert (run(workspace, section).done, run(workspace, section).done) == (6, 0)
+    file.write_bytes(b"two network")
+    assert run(workspace, section).done == 6
+
+
+def test_likeness_depends_on_where_the_faces_were_seen(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    monkeypatch.setattr(artists, "measure_range", lambda *_, **__: None)
+    section = ALONE.model_copy(update={"likeness": 0.5})
+    for size_px, done in ((30, NUM_FRAMES), (30, 0), (20, 6)):
+        record = made_record(0, size_px=size_px)
+        crop = warp(smooth_picture(0, (96, 72)), record.crop, size_wh=(64, 64))
+        write_aligned(workspace.aligned("src") / "a.png", crop, record, jpeg_quality=95)
+        assert run(workspace, section).done == done
+
+
+def test_nobody_to_replace_is_said(tmp_path: Path, trained: Any) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    with pytest.raises(WorkspaceError, match="no face of dst is left to be replaced"):
+        run_merge(workspace, SECTION, InputConfig(dst_exclude="0-99"))
+
+
 def test_layer_over_footage_is_the_merged_frame(tmp_path: Path, trained: Any) -> None:
     workspace = make_workspace(tmp_path / "w")
     settings = {"layer": True, "light": "signal"}
@@ -311,8 +466,11 @@ def test_corrupt_picture_of_the_footage_is_reported(tmp_path: Path, trained: Any
     workspace = Workspace.open(root)
     record = made_record(1, frame_name="shot_1", source_name="data_dst")
     add_face(workspace, "face", smooth_picture(1, (96, 72)), record)
+    lost = made_record(2, frame_name="shot_2", source_name="data_dst")
+    add_face(workspace, "lost", smooth_picture(2, (96, 72)), lost)
     report = run(workspace)
     assert (report.done, list(report.failed)) == (3, ["shot_2.png"])
+    assert (report.facts["swapped"], report.facts["passed_through"]) == (1, 2)
     assert sorted(p.stem for p in workspace.merged.iterdir()) == ["shot_0", "shot_1", "shot_3"]
     (root / "data_dst" / "shot_0.png").unlink()  # now shot_1 is number 0
     with pytest.raises(WorkspaceError, match="found in a picture shot_1, number 1"):
@@ -452,3 +610,66 @@ def test_status_counts_frames_and_not_lines(tmp_path: Path, trained: Any) -> Non
     assert read_status(workspace).merged == NUM_FRAMES
     run_merge(workspace, STREAM, InputConfig(), video=VIDEO)
     assert read_status(workspace).merged == NUM_FRAMES
+
+
+@pytest.mark.parametrize(("bad", "num_made"), [(9, 14), (23, 20), (4, 14), (10, 14)])
+def test_a_segment_that_lacks_a_frame_is_never_recorded_as_whole(
+    tmp_path: Path, trained: Any, bad: int, num_made: int
+) -> None:
+    workspace = long_workspace(tmp_path / "w")
+    workspace.edited_masks("dst").mkdir()
+    mask = workspace.edited_masks("dst") / f"{bad:06d}_00.png"
+    mask.write_bytes(b"no mask")
+    for kept in (0, num_made):  # and not taken for whole by the next run, either
+        report = run_merge(workspace, STREAM, InputConfig(), video=VIDEO)
+        assert list(report.failed) == [f"{bad:06d}"]
+        assert (report.done, report.kept) == (num_made - kept, kept)
+        assert not is_complete(read_manifest(workspace.manifest("merge"))[1])
+    mask.unlink()
+    report = run_merge(workspace, STREAM, InputConfig(), video=VIDEO)
+    assert (report.failed, report.done + report.kept) == ({}, 24)
+    assert is_complete(read_manifest(workspace.manifest("merge"))[1])
+
+
+@pytest.mark.parametrize("folder", ["merged", "merged_mask", "merged_layer"])
+def test_pictures_of_somebody_else_are_not_written_over(
+    tmp_path: Path, trained: Any, folder: str
+) -> None:
+    workspace = make_workspace(tmp_path / "w")
+    section = SECTION.model_copy(update={"layer": folder == "merged_layer"})
+    foreign = workspace.root / "data_dst" / folder / "000000.png"
+    foreign.parent.mkdir(parents=True, exist_ok=True)
+    foreign.write_bytes(b"of another program")
+    with pytest.raises(WorkspaceError, match=r"1 pictures were not made.*000000.png") as caught:
+        run_merge(workspace, section, InputConfig())
+    assert str(foreign.parent) in str(caught.value)
+    assert foreign.read_bytes() == b"of another program"
+
+
+class Blinking(Inverted):
+    """Draws what it sees, every other face a little darker."""
+
+    def draw(self, canvas: Faces, drive: Faces) -> tuple[torch.Tensor, torch.Tensor | None]:
+        gain = torch.tensor([1.0, 0.96]).repeat(len(canvas.img))[: len(canvas.img)]
+        return canvas.img * gain[:, None, None, None], None
+
+
+def test_colours_do_not_bring_back_the_flicker_that_was_taken_out(
+    tmp_path: Path, trained: Any
+) -> None:
+    trained(Blinking())
+    flicker = list[float]()
+    for colour in ("none", "rct"):
+        root = tmp_path / colour
+        root.mkdir()
+        image = smooth_picture(3, (96, 72))
+        write_clip(root / "data_dst.mp4", [image] * 16)
+        workspace = Workspace.open(root)
+        for frame in read_frames(root / "data_dst.mp4"):
+            made = made_record(frame.index, time_s=frame.time_s)
+            add_face(workspace, f"{frame.index:06d}_00", image, made)
+        run(workspace, ALONE.model_copy(update={"deflicker": 1.0, "colour": colour}))
+        merged = [read_image(workspace.merged / f"{i:06d}.png") for i in range(16)]
+        means = [image.astype(float).mean() for image in merged]
+        flicker.append(float(np.abs(np.diff(means)).mean()))
+    assert flicker[1] < 1.1 * flicker[0] < 0.5

@@ -1,25 +1,30 @@
 """Choosing, cutting, compositing: laws and numbers."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceswap_cli.errors import WorkspaceError
+from faceswap_cli import config_merge
+from faceswap_cli.errors import MediaError, WorkspaceError
+from faceswap_cli.faces.faceset import AlignedFace, Faceset, open_faceset, write_aligned
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
-from faceswap_cli.imaging import to_float, to_uint8
+from faceswap_cli.imaging import to_float, to_uint8, write_image
+from faceswap_cli.merging import look
 from faceswap_cli.merging.blending import overlay
-from faceswap_cli.merging.choose import choose_faces
+from faceswap_cli.merging.choose import choose_faces, first_face
 from faceswap_cli.merging.compose import paste_faces
 from faceswap_cli.merging.cut import cut_face
 from faceswap_cli.merging.look import Box, Drawn, Look, Shown
 from faceswap_cli.merging.masking import face_box, face_mask
 from faceswap_cli.merging.regions import colour_region
 from faceswap_cli.merging.sharpness import unsharp
-from faceswap_cli.merging.shown import mask_from_frame
+from faceswap_cli.merging.shown import FaceMasks, mask_from_frame
 from faceswap_cli.types import GreyImage, Points, RgbImage
 from tests.made_faces import face_at, made_record, smooth_picture
 
@@ -184,6 +189,14 @@ def test_skin_region_leaves_out_eyes_brows_lips_and_beard() -> None:
     assert all(at(cheek) == 1 for cheek in cheeks)
 
 
+def test_names_of_modes_and_of_colours_are_those_of_the_settings() -> None:
+    assert get_args(look.ModeName) == get_args(config_merge.ModeName)
+    assert get_args(look.ColourName) == get_args(config_merge.ColourName)
+    for name in ("colour_from", "light"):
+        types = get_type_hints(Look)[name], config_merge.LookConfig.model_fields[name].annotation
+        assert get_args(types[0]) == get_args(types[1])
+
+
 # Choosing
 
 
@@ -264,3 +277,49 @@ def test_choosing_a_person_leaves_out_frames_and_other_clips() -> None:
     assert chosen[1] == [records[1]]
     with pytest.raises(WorkspaceError, match=r"no face belongs to person 9; there are person 0 .3"):
         choose_faces(records, "person 9")
+
+
+def test_nobody_left_to_replace_says_why_and_not_that_pictures_are_damaged(tmp_path: Path) -> None:
+    faceset = Faceset([AlignedFace(tmp_path / "000000_00.png", made_record(0))])
+    with pytest.raises(WorkspaceError) as caught:
+        first_face(faceset, {})
+    assert "no face of dst is left to be replaced" in str(caught.value)
+    assert "fix: look at merge.person and input.dst_exclude" in str(caught.value)
+
+
+# Masks of the footage
+
+
+def masked(folder: Path, record: FaceRecord) -> tuple[FaceMasks, FaceRecord]:
+    """Return the masks of a folder with one face, whose left half is seen, and its record."""
+    path = folder / "000000_00.png"
+    picture = smooth_picture(1, (64, 64))
+    write_aligned(path, picture, record, jpeg_quality=95)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, :16] = 255
+    write_image(folder / "mask" / "000000_00.png", mask)
+    faceset = open_faceset(folder)
+    return FaceMasks(faceset), faceset.faces[0].record
+
+
+def test_mask_of_a_face_is_read_where_its_picture_lies(tmp_path: Path) -> None:
+    masks, record = masked(tmp_path, made_record(0))
+    shown = masks.read(record)
+    assert shown is not None
+    assert masks.version(record) is not None
+    corner = record.crop.inverse().apply(np.array([[31.5, 31.5]]))  # amid its picture of 64 px
+    np.testing.assert_allclose(shown.mask_from_frame.apply(corner), [[15.5, 15.5]])
+    assert shown.mask[:, :16].min() == 1.0
+    assert shown.mask[:, 16:].max() == 0.0
+    assert masks.read(made_record(0)) is None  # as good as the same, but of nobody's picture
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9])
+def test_mask_whose_picture_lies_nowhere_is_an_error_of_its_face(
+    tmp_path: Path, value: float
+) -> None:
+    nowhere = ((value, 0.0, 5.0), (0.0, value, 5.0))
+    damaged = made_record(0).model_copy(update={"crop_from_frame": nowhere})
+    masks, record = masked(tmp_path, damaged)
+    with pytest.raises(MediaError, match=r"nothing of its frame[\s\S]*000000_00\.png"):
+        masks.read(record)

@@ -1,6 +1,8 @@
 """The batched twin paints what compose paints."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from faceswap_cli.geometry import Similarity
 from faceswap_cli.imaging import to_float
 from faceswap_cli.masks import feather, shrink
+from faceswap_cli.merging import on_device
 from faceswap_cli.merging.compose import Pasted, paste_faces
 from faceswap_cli.merging.cut import cut_face
 from faceswap_cli.merging.light import Light
@@ -76,6 +79,7 @@ def compare(
         if some:
             assert error[theirs.mask > 0].mean() < FEW_LEVELS * (theirs.mask > 0).any() + 1e-9
         assert np.abs(mine.mask.astype(int) - theirs.mask).max() <= LEVELS
+        assert ((mine.mask > 0) != (theirs.mask > 0)).mean() < 1e-3  # tails end at the same place
         np.testing.assert_array_equal(mine.image[mine.mask == 0], frame[mine.mask == 0])
     return found
 
@@ -132,6 +136,29 @@ def test_what_comes_out_does_not_depend_on_the_others() -> None:
     for frame, some, mine in zip(frames, faces, together, strict=True):
         alone = paste_batch([frame], [some], LOOK, device=CPU)[0]
         assert np.abs(alone.image.astype(int) - mine.image).max() <= 1
+
+
+@pytest.mark.parametrize("room", [2, 1, 0])
+def test_boxes_that_do_not_fit_into_the_gpu_are_painted_by_fewer_and_at_last_by_the_cpu(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, faces = scene()
+    whole, tried = paste_batch(frames, faces, LOOK, device=CPU), []
+    paint = on_device._paint
+
+    def full(jobs: Sequence[Any], look: Look, device: torch.device) -> None:
+        tried.append((len(jobs), device.type))
+        if device.type != "cpu" and len(jobs) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        paint(jobs, look, CPU)
+
+    monkeypatch.setattr(on_device, "_paint", full)
+    found = paste_batch(frames, faces, LOOK, device=torch.device("meta"))
+    assert tried[0] == (3, "meta")
+    assert ((1, "cpu") in tried) == (room == 0)
+    for mine, theirs in zip(found, whole, strict=True):
+        assert np.abs(mine.image.astype(int) - theirs.image).max() <= 1
+        assert mine.mask.any() == theirs.mask.any()
 
 
 def test_nothing_to_paint_is_no_error() -> None:

@@ -1,6 +1,7 @@
 """A new face as the camera of the footage would have filmed it: against plain references."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -184,6 +185,12 @@ def test_a_face_as_sharp_as_the_plate_stays_as_it_is() -> None:
     np.testing.assert_allclose(result, face, atol=1e-6)
 
 
+def test_a_face_that_is_hardly_softer_is_hardly_sharpened() -> None:
+    face = luma_of(scene(5))
+    gains = compare_sharpness(face, np.float32(1.03) * face, ones()).gains
+    assert 1.0 < gains.max() < 1.015  # it fades in: at each frame it is a little more or less
+
+
 def test_noise_of_the_plate_is_not_sharpness() -> None:
     soft = scene(4, soft_px=1.5)
     balance = compare_sharpness(luma_of(soft), luma_of(noisy(soft, 4.0)), ones())
@@ -320,10 +327,27 @@ def test_a_blurred_plate_does_not_soften_the_face_twice() -> None:
     assert np.abs(both - plate).mean() < 0.5 * np.abs(alone - plate).mean()
 
 
+def test_what_moves_beside_the_face_does_not_blur_it() -> None:
+    sharp, path, mask = scene(8), (9.0, 5.0), ones()
+    mask[:, 96:] = 0.0
+    plate = sharp.copy()
+    plate[:, 100:] = blur_along(sharp, path)[:, 100:]
+    found = choose_path(luma_of(sharp), luma_of(plate), mask, path)
+    still = choose_path(luma_of(sharp), luma_of(sharp), mask, path)
+    assert np.hypot(*found) == pytest.approx(np.hypot(*still), abs=0.5)
+
+
 def test_a_track_that_jumps_does_not_wipe_the_face_away() -> None:
     face = scene(8)
     path = choose_path(luma_of(face), luma_of(blurred(face, 9.0)), ones(), (4000.0, 100.0))
     assert np.hypot(*path) <= 96.0 + 1e-6
+
+
+@pytest.mark.parametrize("motion_px", [(np.nan, 1.0), (np.inf, 0.0), (1e9, -np.inf)])
+def test_motion_that_is_no_number_is_none(motion_px: tuple[float, float]) -> None:
+    face = scene(8)
+    drawn, plate = made(face, motion_px=motion_px), blur_along(face, (9.0, 5.0))
+    assert match_plate(face, plate, ones(), drawn, Look(motion_blur=1.0)) is face
 
 
 # Grain --------------------------------------------------------------------------------------
@@ -436,6 +460,19 @@ def test_the_new_face_gets_blocks_as_strong_in_the_same_place(quality: int) -> N
     assert got == pytest.approx(wanted, rel=0.2)
     half = match_plate(face, plate, ones(), made(face), Look(jpeg=0.5), corner_xy=corner_xy)
     np.testing.assert_allclose(half, (face + result) / 2.0, atol=1e-5)
+
+
+def test_an_edge_that_was_filmed_on_the_grid_is_no_block() -> None:
+    edge = np.full(SIZE_WH[::-1], 0.2, np.float32)
+    edge[:, 64:] = 0.7
+    assert measure_blocks(edge, ones(), (0, 0)) < 0.3 / 255.0  # 2.8 were it counted in full
+
+
+def test_blocks_do_not_jump_from_one_quality_to_the_next() -> None:
+    face, steps = scene(2), np.linspace(0.12, 0.38, 27) / 255.0
+    pressed = [compress_to(face, ones(), float(strength), (0, 0)) for strength in steps]
+    jumps = [np.abs(one - other).mean() for one, other in pairwise(pressed)]
+    assert max(jumps) < 0.2 * np.abs(pressed[-1] - pressed[0]).mean()
 
 
 def test_a_plate_without_blocks_gives_none() -> None:

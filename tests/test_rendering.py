@@ -14,10 +14,12 @@ from faceswap_cli.faces.faceset import Faceset
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.media.reader import Frame
 from faceswap_cli.media.span import FrameRanges
+from faceswap_cli.merging.cut import cut_face
 from faceswap_cli.merging.look import Drawn, Look
 from faceswap_cli.merging.shown import FaceMasks
 from faceswap_cli.merging.steady import REACH
 from faceswap_cli.rendering.flow import Ready
+from faceswap_cli.rendering.ledger import UNFINISHED, count_merged, is_complete, segment_name
 from faceswap_cli.rendering.looks import Looks, asked_masks
 from faceswap_cli.rendering.on_gpu import painted
 from faceswap_cli.rendering.overrides import with_overrides
@@ -67,6 +69,13 @@ def test_a_shot_with_an_unknown_or_wild_setting_names_frames_and_setting() -> No
         section(shot=[{"range": "1-2", "erode": 300}])
 
 
+def test_a_number_in_quotes_is_a_number_in_a_shot_too() -> None:
+    look = Looks(section(shot=[{"range": "1", "erode": "5", "color": "mkl"}])).at(1)
+    assert look is not None
+    assert (look.erode, look.colour) == (5.0, "mkl")
+    assert look == Looks(section(erode=5, colour="mkl")).at(1)
+
+
 def test_light_of_hdr_is_not_undone() -> None:
     sdr, hdr = (Looks(section(light="linear"), transfer=code).at(0) for code in (1, 16))
     assert sdr and hdr
@@ -75,7 +84,7 @@ def test_light_of_hdr_is_not_undone() -> None:
 
 def test_masks_of_all_shots_are_asked_for() -> None:
     looks = Looks(section(mask="hull", shot=[{"range": "1", "mask": "seg_dst * learned_dst"}]))
-    assert asked_masks(looks.all()) == {"hull", "seg_dst", "learned_dst"}
+    assert asked_masks(looks.all()) == [{"hull"}, {"seg_dst", "learned_dst"}]
 
 
 def test_skipped_person_is_left_and_the_largest_of_the_others_is_taken() -> None:
@@ -138,6 +147,8 @@ def test_keys_change_with_model_and_look_but_not_those_of_untouched_frames() -> 
     for other in (plan_of(chosen, section(), "m2"), plan_of(chosen, section(erode=2))):
         assert other.key(1) != plain.key(1)
         assert other.key(0) == plain.key(0)
+    turned = record(1).model_copy(update={"pose_deg": (0.0, 60.0, 0.0)})  # it fades a profile
+    assert plan_of({1: [turned]}, section()).key(1) != plain.key(1)
     again = plan_of(chosen, section(mask="hull * learned"))
     assert again.key(1) == plain.key(1)  # the same mask in other words
 
@@ -157,6 +168,7 @@ def test_settings_of_one_line_are_checked_like_any_others() -> None:
         ("colour", "'colour' is no KEY=VALUE"),
         ("erod=3", r"erod: there is no such setting \(did you mean erode\?\)"),
         ("erode=lots", "erode: Input should be a valid number"),
+        ("erode=99", "less than or equal to 50, got '99'"),
         ("mask=hull*lerned", "lerned"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -179,6 +191,37 @@ def test_painting_many_frames_at_once_gives_what_one_by_one_does() -> None:
         assert np.abs(image - expected).max() <= 2
 
 
+@pytest.mark.parametrize("size_px", [30, 60, 150])
+@pytest.mark.parametrize(("face_type", "side"), [("half", 64), ("whole_face", 96)])
+def test_a_face_cut_out_of_a_part_is_that_of_the_frame(
+    size_px: int, face_type: str, side: int
+) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    plan = plan_of({0: [record(0, centre_xy=(200, 190), size_px=size_px)]}, section())
+    studio = SimpleNamespace(artists={"model": SimpleNamespace(face_type=face_type, size_px=side)})
+    info = SimpleNamespace(size_wh=(400, 400))
+    setting: Any = SimpleNamespace(plan=plan, studio=studio, source=SimpleNamespace(info=info))
+    box = part_of(setting, 0)
+    assert box is not None
+    left, top, right, bottom = box
+    points = plan.faces[0][0].landmarks
+    how: Any = {"face_type": face_type, "size_px": side}
+    whole = cut_face(frame, points, **how)
+    part = cut_face(frame[top:bottom, left:right], points - (left, top), **how)
+    assert np.abs(part.image.astype(int) - whole.image).max() <= 1
+
+
+def test_a_face_that_lies_nowhere_asks_for_no_part_of_its_frame() -> None:
+    nowhere = record(0, size_px=20).model_copy(update={"landmarks_frame": ((5.0, 5.0),) * 68})
+    plan = plan_of({0: [nowhere, record(0, centre_xy=(200, 150), size_px=60)]}, section())
+    studio = SimpleNamespace(artists={"model": SimpleNamespace(face_type="half", size_px=64)})
+    info = SimpleNamespace(size_wh=(400, 300))
+    setting: Any = SimpleNamespace(plan=plan, studio=studio, source=SimpleNamespace(info=info))
+    box = part_of(setting, 0)
+    assert box is not None
+    assert box[0] > 100  # it is that of the other face alone
+
+
 def test_a_part_holds_all_that_a_shave_may_paint() -> None:
     plan = plan_of({0: [record(0, centre_xy=(200, 150), size_px=60)]}, section())
     shaven = plan_of({0: [record(0, centre_xy=(200, 150), size_px=60)]}, section(shave=40))
@@ -196,3 +239,12 @@ def test_a_part_holds_all_that_a_shave_may_paint() -> None:
     assert lower > low
     assert lower >= jaw[:, 1].max() + 0.4 * 60
     assert left <= jaw[:, 0].min() - 0.4 * 60 < jaw[:, 0].max() + 0.4 * 60 <= right
+
+
+def test_segments_of_another_length_are_not_counted_twice() -> None:
+    there = {segment_name(first): {"frames": 100} for first in range(0, 1000, 100)}
+    earlier = {segment_name(first): {"frames": 250} for first in (250, 750)}
+    items = earlier | there | UNFINISHED | {"000007": {"key": ""}, segment_name(1000): None}
+    assert count_merged(items, stream=True) == 1000
+    assert count_merged(items, stream=False) == 1
+    assert not is_complete(items)

@@ -32,6 +32,7 @@ from faceswap_cli.curating.scanning import (
     scan_frames,
     worst_frames,
 )
+from faceswap_cli.errors import ConfigError
 from faceswap_cli.faces.pose import estimate_pose
 from faceswap_cli.faces.sighting import Sighting
 from faceswap_cli.masks import hull_mask
@@ -375,3 +376,9 @@ def test_csv_has_a_row_a_frame_and_a_column_a_fault() -> None:
     for row, result in zip(rows, results, strict=True):
         told = {code: float(row[code]) for code in FAULTS if row[code]}
         assert told == {finding.code: finding.value for finding in result.faults}
+
+
+def test_frames_that_end_before_they_begin_are_refused() -> None:
+    with pytest.raises(ConfigError, match="frames 30-20: they end before they begin") as caught:
+        FrameRanges.parse("1-5,30-20")
+    assert "20-30" in str(caught.value)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from faceswap_cli.errors import MediaError
+from faceswap_cli.media.colour import ColourTags
 from faceswap_cli.media.conversion import Converter
 from faceswap_cli.media.encoders import CODECS, Encoding, VideoCodec
 from faceswap_cli.media.encoding import CONTAINERS, PictureForm
@@ -368,3 +369,66 @@ def test_piece_tells_its_encoder(tmp_path: Path) -> None:
     for codec, told in (("h264", "libx264, yuv420p"), ("prores", "prores_ks, yuv422p10le")):
         (path,) = write_pieces(tmp_path, times_of([1] * 2), fast(codec))  # type: ignore[arg-type]
         assert describe_encoding(path) == told
+
+
+@pytest.mark.parametrize("codec", ["av1", "vp9", "prores"])
+def test_chroma_moves_to_where_the_file_is_thought_to_have_it(
+    tmp_path: Path, codec: VideoCodec
+) -> None:
+    image = smooth_picture(3, SIZE_WH, detail_px=5.0)
+    native = YuvConverter("yuv420p", BT709, "center").convert(image)
+    encoding = Encoding(codec=codec, crf=0, preset="ultrafast")
+    path = tmp_path / f"a{segment_suffix(encoding)}"
+    shown = one_piece(path, native, form_of(siting="center"), codec)
+    now = Converter(BT709, Turn(), siting="left").whole(shown)
+    assert np.abs(now.astype(int) - image).mean() < 1.4  # 2 if it is taken as it is
+
+
+def test_a_matrix_that_swscale_has_under_another_number_is_converted(tmp_path: Path) -> None:
+    colour = replace(BT709, matrix=10)
+    image = smooth_picture(3, SIZE_WH)
+    native = YuvConverter("yuv444p", colour).convert(image)
+    shown = one_piece(tmp_path / "a.nut", native, form_of(colour=colour), "h264")
+    assert np.abs(Converter(colour, Turn()).whole(shown).astype(int) - image).mean() < 1
+
+
+@pytest.mark.parametrize("matrix", [5, 6])
+def test_decoded_pictures_of_prores_tell_the_colours_of_the_form(
+    tmp_path: Path, matrix: int
+) -> None:
+    native = av.VideoFrame(*SIZE_WH, "yuv420p")  # that tells nothing
+    colour = ColourTags(matrix=matrix, range=1, primaries=matrix, transfer=6)
+    shown = one_piece(tmp_path / "a.mov", native, form_of(colour=colour), "prores")
+    assert (shown.colorspace, shown.color_primaries, shown.color_trc) == (matrix, matrix, 6)
+
+
+def test_what_all_pieces_lack_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    form = form_of(colour=replace(BT709, transfer=16))
+    for name in ("a", "b"):
+        with open_segment(tmp_path / f"{name}.nut", form, fast("h264")) as write:
+            write(images_of(1)[0], Fraction(0), Fraction(1, 25))
+    assert caplog.text.count("h264 of 8 bits shows steps") == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "kept"),
+    [
+        ("h264", ".mkv", True),
+        ("vp9", ".mp4", True),
+        ("prores", ".mov", True),
+        ("vp9", ".mkv", False),
+    ],
+)
+def test_shape_of_pixels_is_kept_or_its_loss_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: VideoCodec, suffix: str, kept: bool
+) -> None:
+    aspect, times = Fraction(16, 11), times_of([1])
+    form, path = form_of(pixel_aspect=aspect), tmp_path / f"a{segment_suffix(fast(codec))}"
+    with open_segment(path, form, fast(codec)) as write:
+        write(images_of(1)[0], Fraction(0), Fraction(1, 25))
+    target = tmp_path / f"joined{suffix}"
+    join_segments([path], target, form=form, times=times, metadata={})
+    assert (probe_video(target).pixel_aspect == aspect) == kept
+    assert ("cannot tell that a pixel is 16/11 as wide as high" in caplog.text) == (not kept)

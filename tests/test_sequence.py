@@ -23,6 +23,8 @@ from faceswap_cli.imaging import (
 )
 from faceswap_cli.media.linear_light import linear_from_signal
 from faceswap_cli.media.sequences import KINDS, encode_exr, encode_pictures
+from faceswap_cli.media.source import VideoSource
+from faceswap_cli.stages import sequence
 from faceswap_cli.stages.sequence import run_sequence
 from faceswap_cli.workspace import StageReport, Workspace
 from tests.clips import grey_images, write_clip
@@ -211,7 +213,6 @@ def test_a_damaged_frame_is_reported_and_the_others_are_made(workspace: Workspac
     ("folder", "settings", "alpha", "fix"),
     [
         ("merged", {}, False, r"merge .*/w$"),
-        ("merged", {"stream": True}, False, "--no-stream"),
         ("merged_masks", {}, False, r"merge .*/w$"),
         ("merged_layer", {}, True, "--layer"),
     ],
@@ -226,6 +227,89 @@ def test_missing_pictures_are_explained(
     with pytest.raises(WorkspaceError, match=f"4 merged pictures are missing(.|\n)*{fix}"):
         run(workspace, alpha=alpha)
     assert not (workspace.root / "sequence").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "alpha", "message"),
+    [
+        ({"stream": True}, False, r"streamed its frames[\s\S]*--no-stream"),
+        ({"layer": False}, True, r"without layers[\s\S]*--layer"),
+        ({"footage": "another"}, False, r"is not what merge has seen"),
+    ],
+)
+def test_pictures_of_an_earlier_merge_are_not_taken(
+    workspace: Workspace, settings: Any, alpha: bool, message: str
+) -> None:
+    for index in range(NUM):
+        write_image(workspace.merged_layer / f"{index:06d}.png", np.zeros((48, 64, 4), np.uint8))
+    Manifest.open(workspace.manifest("merge"), settings)
+    with pytest.raises(WorkspaceError, match=message):
+        run(workspace, alpha=alpha)
+
+
+def test_unfinished_merge_is_refused(workspace: Workspace) -> None:
+    Manifest.open(workspace.manifest("merge"), {"format": "png"}).add("*", {"complete": False})
+    with pytest.raises(WorkspaceError, match="merge was not finished"):
+        run(workspace)
+
+
+def test_footage_is_not_decoded_once_its_times_are_known(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(workspace)
+
+    def refuse(_: Any) -> Any:
+        raise AssertionError("this was done before")
+
+    monkeypatch.setattr(VideoSource, "times", refuse)
+    assert run(workspace).kept == NUM
+
+
+def test_a_broken_redo_goes_on_without_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(workspace)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sequence._Sequence, "_begin", killed)
+        run(workspace, redo=True)
+    report = run(workspace)
+    assert (report.done, report.failed) == (NUM, {})
+
+
+def test_pictures_of_a_longer_run_are_said(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = workspace.root / "sequence"
+    write_image(folder / "result.000004.exr.png", frame_image(0))  # another kind's, so to say
+    run(workspace, "exr")
+    assert "not of this sequence" not in caplog.text
+    run(workspace)
+    for name in ("result.000004.png", "matte.000005.png"):
+        write_image(folder / name, frame_image(0))
+    (folder / "result.000004.exr.png").unlink()
+    caplog.clear()
+    run(workspace)
+    assert "2 pictures are not of this sequence, the first is matte.000005.png" in caplog.text
+    assert (folder / "matte.000005.png").exists()
+
+
+def test_another_certificate_signs_all_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Signing:
+        def sign_picture(self, data: bytes, suffix: str, *, title: str) -> bytes:
+            return data
+
+    monkeypatch.setattr(sequence, "_open_signing", lambda *_: Signing())
+    done = [
+        run_sequence(workspace, VideoConfig(sequence="png", certificate=name), InputConfig()).done
+        for name in ("", "", "anna.pem", "anna.pem")
+    ]
+    assert done == [NUM, 0, NUM, 0]
 
 
 def test_frames_of_another_format_are_found(workspace: Workspace) -> None:

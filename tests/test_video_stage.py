@@ -323,6 +323,11 @@ def test_alpha_takes_the_layers(tmp_path: Path) -> None:
     for index in range(2):
         path = workspace.merged_layer / f"{index:06d}.png"
         write_atomic(path, encode_image(layer, ".png"))
+    manifest = workspace.manifest("merge")
+    Manifest.open(manifest, {"layer": False})  # those that are there are of an earlier merge
+    with pytest.raises(WorkspaceError, match=r"without layers[\s\S]*--layer"):
+        run(workspace, section=section)
+    Manifest.open(manifest, {"layer": True}, mixed={})
     run(workspace, section=section)
     with av.open(str(workspace.result("mov"))) as container:
         alpha = next(container.decode(video=0)).to_ndarray(format="rgba")[..., 3]
@@ -370,8 +375,12 @@ def test_streamed_merge_of_other_settings_is_refused(tmp_path: Path) -> None:
     workspace = streamed(tmp_path / "w")
     with pytest.raises(ConfigError, match=r"other settings: crf was 16[\s\S]*--stream"):
         run(workspace, section={"crf": 30})
-    with pytest.raises(ConfigError, match="a label cannot be drawn"):
+    with pytest.raises(ConfigError, match=r"with the label '', not 'AI'[\s\S]*--video-label"):
         run(workspace, section={"label": "AI"})
+    labelled = streamed(tmp_path / "labelled", label="AI")
+    with pytest.raises(ConfigError, match="with the label 'AI', not ''"):
+        run(labelled)
+    assert run(labelled, section={"label": "AI"}).done == 1
     (workspace.merged_stream / "000004.nut").write_bytes(b"short")
     with pytest.raises(WorkspaceError, match=r"piece of the frames from 4 on is missing"):
         run(workspace)

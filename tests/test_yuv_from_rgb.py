@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from faceswap_cli.media.colour import ColourTags
+from faceswap_cli.media.colour import SWS_MATRICES, ColourTags
 from faceswap_cli.media.conversion import Converter
 from faceswap_cli.media.fields import FieldOrder
 from faceswap_cli.media.orientation import Turn
@@ -108,6 +108,15 @@ def test_many_passes_do_not_shift_colours(pixel_format: str, colour: ColourTags)
     for _ in range(5):
         image = reader.whole(converter.convert(image))
     assert np.abs((image - first.astype(float)).mean((0, 1))).max() < 0.3
+
+
+@pytest.mark.parametrize("colour", [BT709, FULL], ids=["limited", "full"])
+@pytest.mark.parametrize("matrix", [*SWS_MATRICES, 8])
+def test_every_matrix_goes_both_ways(matrix: int, colour: ColourTags) -> None:
+    tags = replace(colour, matrix=matrix)
+    image = smooth_picture(3, (96, 64), detail_px=12.0)
+    shown = Converter(tags, Turn()).whole(YuvConverter("yuv420p", tags).convert(image))
+    assert np.abs(shown.astype(int) - image).mean() < 0.7
 
 
 @pytest.mark.parametrize("colour", [BT709, FULL], ids=["limited", "full"])

@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faceswap_cli.detect import Landmarks
 from faceswap_cli.detect.appearance import UNKNOWN, Appearance, cut_aligned, unit
-from faceswap_cli.detect.onnx_session import MAX_FILE_BYTES, describe_ports, open_session
+from faceswap_cli.detect.onnx_session import (
+    MAX_FILE_BYTES,
+    describe_ports,
+    open_session,
+    session_failures,
+)
 from faceswap_cli.errors import ConfigError, GeometryError
 from faceswap_cli.geometry import estimate_similarity, resizing
 from faceswap_cli.types import Points, RgbImage
@@ -28,6 +34,8 @@ GREY: Final = np.float32(127.5)
 """Pixels are taken from -1 to 1, as ArcFace does. A network that was made for ImageNet's mean and
 deviation, nearly the same range, hardly notices: measured on one, the distances stay."""
 MAX_BATCH: Final = 16
+MAX_FIXED_BATCH: Final = 128
+"""Of a network that takes no other number: it is given as many, filled up."""
 OPTION: Final = "--recognizer"
 _KIND: Final = "a face recognition network"
 WANTED: Final = "one input of 1x3xSxS, RGB, and one output of 1xD"
@@ -43,8 +51,8 @@ class Recognizer:
         self.name = name
         self._session = session
         self._input = session.get_inputs()[0].name
-        batch, _, _, side = session.get_inputs()[0].shape
-        self._side_px = side if isinstance(side, int) else TEMPLATE_PX
+        batch, _, *sides = session.get_inputs()[0].shape
+        self._side_px = next((side for side in sides if isinstance(side, int)), TEMPLATE_PX)
         self._batch = batch if isinstance(batch, int) else MAX_BATCH
         self._template = resizing(self._side_px / TEMPLATE_PX).apply(TEMPLATE)
 
@@ -95,9 +103,27 @@ class Recognizer:
             part = crops[start : start + self._batch]
             filled = [*part, *[part[-1]] * (self._batch - len(part))]
             pixels = (np.stack(filled).astype(np.float32) - GREY) / GREY
-            [output] = self._session.run(None, {self._input: pixels.transpose(0, 3, 1, 2)})
-            vectors += [unit(vector) for vector in output[: len(part)]]
+            vectors += [unit(vector) for vector in self._vectors(pixels)[: len(part)]]
         return vectors
+
+    def _vectors(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the network says of pictures, (N, S, S, 3), -1..1: (N, D)."""
+        try:
+            [output] = self._session.run(None, {self._input: pixels.transpose(0, 3, 1, 2)})
+        except session_failures() as error:
+            raise _cannot_run(self.name, str(error)[:200]) from error
+        if np.ndim(output) != 2 or len(output) != len(pixels):
+            shape = "x".join(map(str, np.shape(output)))
+            raise _cannot_run(self.name, f"of {len(pixels)} pictures it makes {shape}")
+        return np.asarray(output, np.float32)
+
+
+def _cannot_run(name: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"this network cannot describe faces: {what}",
+        seen_in=f"{OPTION} {name}",
+        fix=f"name a network with {WANTED}",
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -121,14 +147,20 @@ def _check_ports(session: Any, path: Path) -> None:
     """Raise ConfigError unless the network takes one picture and gives one vector."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) == len(outputs) == 1:
-        taken, given = inputs[0].shape, outputs[0].shape
-        sides = {side for side in taken[2:] if isinstance(side, int)}
-        is_picture = len(taken) == 4 and taken[1] == 3 and len(sides) <= 1
         floats = inputs[0].type == outputs[0].type == "tensor(float)"
-        if is_picture and floats and len(given) == 2 and all(16 <= side <= 1024 for side in sides):
+        if floats and _is_of_pictures(inputs[0].shape) and len(outputs[0].shape) == 2:
             return
     raise ConfigError(
         f"no face recognition network: it has {describe_ports(session)}",
         seen_in=f"{OPTION} {path}",
         fix=f"name a network with {WANTED}",
     )
+
+
+def _is_of_pictures(shape: Sequence[Any]) -> bool:
+    if len(shape) != 4 or shape[1] != 3:
+        return False
+    batch, _, *sides = shape
+    fixed = {side for side in sides if isinstance(side, int)}
+    is_batch = not isinstance(batch, int) or 1 <= batch <= MAX_FIXED_BATCH
+    return is_batch and len(fixed) <= 1 and all(16 <= side <= 1024 for side in fixed)

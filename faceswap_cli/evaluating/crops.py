@@ -15,7 +15,7 @@ VIEW, VIEW_PX = "full", 192
 INSET = 0.06
 """Of the side of the view, along the edge of the face: the edge itself is no detail."""
 STILL = 0.25
-"""Grey levels of change that nobody sees; added to both, so that a still face has a ratio."""
+"""Grey levels of change that nobody sees, so that a still face has a ratio."""
 FLAT = 1.0
 """The same for detail, squared levels of the Laplacian."""
 

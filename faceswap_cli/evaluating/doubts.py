@@ -99,6 +99,11 @@ class Doubt:
     """First and last frame near by with the same first reason; None: it stands alone."""
 
     @property
+    def frames(self) -> range:
+        """All frames it speaks of."""
+        return range(self.frame, (self.frame if self.last is None else self.last) + 1)
+
+    @property
     def weight(self) -> float:
         """All reasons together."""
         return sum(reason.weight for reason in self.reasons)

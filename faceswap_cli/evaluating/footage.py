@@ -1,27 +1,26 @@
 """The frames of the result beside those of the footage."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
-from typing import get_args
 
-from faceswap_cli.config import VideoConfig
-from faceswap_cli.errors import WorkspaceError
-from faceswap_cli.files import read_manifest
+from faceswap_cli.config_merge import CONTAINERS
+from faceswap_cli.errors import ConfigError, WorkspaceError
 from faceswap_cli.media.pictures import BadFrame
 from faceswap_cli.media.reader import Frame
 from faceswap_cli.media.source import PictureSource, Source, VideoSource, open_source
 from faceswap_cli.media.span import Span
 from faceswap_cli.readahead import read_ahead
+from faceswap_cli.rendering.frame_times import frame_times
+from faceswap_cli.rendering.merged import find_frames, read_merged
+from faceswap_cli.settings import load_config
 from faceswap_cli.workspace import Workspace
 
 AHEAD = 3
 """Frames of each that are decoded while one is measured."""
-CONTAINERS: tuple[str, ...] = get_args(VideoConfig.model_fields["container"].annotation)
-FORMATS = (".png", ".jpg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ def open_result(workspace: Workspace, footage: Source, of: str) -> Source:
         of: "video", "frames", or "auto": the first of these that is there.
 
     Raises:
-        WorkspaceError: It is not there, or of another size than the footage.
+        WorkspaceError: It is not there, not finished, or of another size than the footage.
         MediaError: It cannot be read.
     """
     video = newest_video(workspace) if of != "frames" else None
@@ -52,7 +51,7 @@ def open_result(workspace: Workspace, footage: Source, of: str) -> Source:
             fix=f"faceswap-cli video {workspace.root}",
         )
     result = _merged(workspace, footage) if video is None else open_source(video, None)
-    if result.info.size_wh != footage.info.size_wh:
+    if result.info.size_wh not in _sizes(footage.info.size_wh):
         width, height = result.info.size_wh
         was_width, was_height = footage.info.size_wh
         raise WorkspaceError(
@@ -63,11 +62,30 @@ def open_result(workspace: Workspace, footage: Source, of: str) -> Source:
     return result
 
 
+def _sizes(size_wh: tuple[int, int]) -> set[tuple[int, int]]:
+    """Return what a result may be large: most codecs make odd sides one pixel longer."""
+    width, height = size_wh
+    return {size_wh, (width + width % 2, height + height % 2)}
+
+
 def newest_video(workspace: Workspace) -> Path | None:
-    """Return the result video that was made last, None if there is none."""
+    """Return the result video that was made last, None if there is none.
+
+    One that shows the new face alone (alpha) is none: there is nothing around it to compare.
+    """
+    alone = _face_alone(workspace)
     found = [workspace.result(container) for container in CONTAINERS]
-    there = [path for path in found if path.is_file()]
+    there = [path for path in found if path.is_file() and path != alone]
     return max(there, key=lambda path: path.stat().st_mtime_ns) if there else None
+
+
+def _face_alone(workspace: Workspace) -> Path | None:
+    """Return what `video --alpha` has made, if that was what it made last."""
+    path = workspace.settings("video")
+    with suppress(ConfigError):  # of another version of this program
+        video = load_config(path).video if path.is_file() else None
+        return workspace.result(video.container) if video and video.alpha else None
+    return None
 
 
 def read_pairs(
@@ -94,7 +112,10 @@ def read_pairs(
             for side, frame in enumerate(pair):
                 counts[side] += frame is not _END
             was, now = pair
-            yield Pair(was, now) if isinstance(was, Frame) and isinstance(now, Frame) else None
+            if isinstance(was, Frame) and isinstance(now, Frame):
+                yield Pair(was, _cut(now, was.size_wh))
+            else:
+                yield None
     if counts[0] != counts[1]:
         raise WorkspaceError(
             f"{result.info.path.name} has {counts[1]} frames, the footage has {counts[0]}",
@@ -118,6 +139,12 @@ def _walk(source: Source, wanted: Callable[[int], bool]) -> Iterator[Frame | Non
         yield frame if isinstance(frame, Frame) and wanted(frame.index) else None
 
 
+def _cut(frame: Frame, size_wh: tuple[int, int]) -> Frame:
+    """Return a frame without the pixels that an encoder has added to it."""
+    width, height = size_wh
+    return replace(frame, image=frame.image[:height, :width], whole_wh=None)
+
+
 def _pictures(source: Source, wanted: Callable[[int], bool]) -> Iterator[Frame | None]:
     decoded = source.frames(wanted)
     for timed in source.times():
@@ -127,31 +154,17 @@ def _pictures(source: Source, wanted: Callable[[int], bool]) -> Iterator[Frame |
 
 def _merged(workspace: Workspace, footage: Source) -> Source:
     """Return the merged frames as footage, or raise WorkspaceError: none, or not all."""
-    settings, _ = read_manifest(workspace.manifest("merge"))
-    suffix = _suffix(workspace, f".{settings.get('format', 'png')}")
-    if suffix is None:
+    merged = read_merged(workspace, footage)
+    folder, suffix = merged.folder_and_suffix(alpha=False)
+    if merged.is_stream or next(folder.glob(f"[!.]*{suffix}"), None) is None:
+        video = f"faceswap-cli video {workspace.root}"
         raise WorkspaceError(
             "nothing to measure: neither a result video nor merged frames",
             seen_in=workspace.root,
-            fix=f"faceswap-cli merge {workspace.root}, then faceswap-cli video {workspace.root}",
+            fix=video if merged.is_stream else f"faceswap-cli merge {workspace.root}, then {video}",
         )
-    times = footage.times()
-    paths = [workspace.merged / f"{footage.frame_name(timed.index)}{suffix}" for timed in times]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise WorkspaceError(
-            f"{len(missing)} of {len(paths)} merged frames are missing, the first is {missing[0]}",
-            seen_in=workspace.merged,
-            fix=f"faceswap-cli merge {workspace.root}",
-        )
+    times = frame_times(footage, workspace.times("dst"))
+    paths = find_frames(merged, footage, times, alpha=False)
     rate = Fraction(footage.info.average_rate)
-    info = open_source(workspace.merged, None, rate=rate).info
+    info = open_source(folder, None, rate=rate).info
     return PictureSource(info, Span(), paths)
-
-
-def _suffix(workspace: Workspace, usual: str) -> str | None:
-    """Return the suffix of the merged frames: what merge was told last, if it has made any."""
-    for suffix in dict.fromkeys((usual, *FORMATS)):
-        if next(workspace.merged.glob(f"[!.]*{suffix}"), None) is not None:
-            return suffix
-    return None

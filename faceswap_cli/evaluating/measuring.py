@@ -12,6 +12,7 @@ from faceswap_cli.evaluating.background import squared_error, whereabouts
 from faceswap_cli.evaluating.footage import Pair, read_pairs
 from faceswap_cli.evaluating.looking import FaceFigures, Moment, Observer
 from faceswap_cli.evaluating.swapped import Swapped
+from faceswap_cli.files import read_manifest
 from faceswap_cli.imaging import read_grey, to_float
 from faceswap_cli.media.source import Source
 from faceswap_cli.merging.choose import check_time
@@ -37,9 +38,9 @@ class Measured:
 
     @property
     def time_error_s(self) -> float:
-        """The most that a frame of the result comes too early or too late, the first aside."""
+        """The most that a frame of the result comes too early or too late, beside the first."""
         shifts = [after - before for before, after in self.times.values()]
-        return float(max(shifts) - min(shifts)) if shifts else float("nan")
+        return float(max(abs(s - shifts[0]) for s in shifts)) if shifts else float("nan")
 
 
 def measure(
@@ -65,7 +66,7 @@ def measure(
     footage, result = films
     looked_at, timed = (frozenset(frames) for frames in wanted)
     asked = looked_at | timed
-    measured = Measured()
+    measured, masks = Measured(), find_masks(workspace)
     waiting: list[Moment] = []
     with progress("evaluate", total=footage.num_frames_hint, unit="frame") as bar:
         for pair in read_pairs(footage, result, asked.__contains__, root=workspace.root):
@@ -76,7 +77,7 @@ def measure(
             index, image = pair.footage.index, pair.footage.image
             measured.times[index] = pair.footage.time_s, pair.result.time_s
             if index in looked_at:
-                waiting.append(_moment(workspace, footage, pair, swapped))
+                waiting.append(_moment(workspace, footage, pair, swapped, masks))
                 measured.num_masks += waiting[-1].mask is not None
             if len(waiting) == TOGETHER or len(waiting) * 2 * image.nbytes > MOST_BYTES:
                 measured.faces += observer.look(waiting)
@@ -85,14 +86,25 @@ def measure(
     return measured
 
 
-def _moment(workspace: Workspace, footage: Source, pair: Pair, swapped: Swapped) -> Moment:
+def find_masks(workspace: Workspace) -> Path | None:
+    """Return the folder of the masks of merged frames; None: merge has encoded them at once.
+
+    It leaves no masks then: those that are there are of an earlier run.
+    """
+    settings, _ = read_manifest(workspace.manifest("merge"))
+    return None if settings.get("stream") else workspace.merged_masks
+
+
+def _moment(
+    workspace: Workspace, footage: Source, pair: Pair, swapped: Swapped, masks: Path | None
+) -> Moment:
     """Return a frame with its faces, its mask, and what has changed outside of it."""
     frame, result = pair.footage, pair.result.image
     records = swapped.by_frame[frame.index]
     for record in records:
         check_time(record, frame, footage, workspace.aligned("dst"))
     name = footage.frame_name(frame.index)
-    mask = _read_mask(workspace.merged_masks / f"{name}.png", frame.size_wh)
+    mask = _read_mask(masks / f"{name}.png", frame.size_wh) if masks else None
     faces = [record.landmarks for record in records]
     painted = whereabouts(faces, frame.size_wh) if mask is None else mask
     sides = [float(np.ptp(points, axis=0).max()) for points in faces]

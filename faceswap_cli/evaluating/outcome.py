@@ -9,6 +9,7 @@ import numpy as np
 
 from faceswap_cli.config_evaluate import EvaluateConfig
 from faceswap_cli.evaluating.background import psnr_db
+from faceswap_cli.evaluating.crops import STILL
 from faceswap_cli.evaluating.doubts import Doubt
 from faceswap_cli.evaluating.looking import FaceFigures
 from faceswap_cli.evaluating.sampling import Gap
@@ -116,10 +117,8 @@ def flicker(faces: Sequence[FaceFigures]) -> float:
     pairs = [(f.change, f.dst_change) for f in faces if not math.isnan(f.change)]
     if not pairs:
         return math.nan
-    of_result, of_footage = np.mean(pairs, axis=0).tolist()
-    if of_result == of_footage:
-        return 1.0
-    return float(of_result / max(of_footage, 1e-6))
+    of_result, of_footage = np.maximum(np.mean(pairs, axis=0), STILL).tolist()
+    return float(of_result / of_footage)
 
 
 def missed(faces: Sequence[FaceFigures]) -> float:
@@ -130,4 +129,10 @@ def missed(faces: Sequence[FaceFigures]) -> float:
 
 def count_reasons(doubts: Sequence[Doubt]) -> Counter[str]:
     """Return how many frames have each reason."""
-    return Counter(reason.code for doubt in doubts for reason in doubt.reasons)
+    told = {(r.code, frame) for doubt in doubts for r in doubt.reasons for frame in doubt.frames}
+    return Counter(code for code, _ in told)
+
+
+def count_frames(doubts: Sequence[Doubt]) -> int:
+    """Return how many frames need a look; two faces of one frame are one."""
+    return len({frame for doubt in doubts for frame in doubt.frames})

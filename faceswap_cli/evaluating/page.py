@@ -11,6 +11,7 @@ from faceswap_cli.evaluating.outcome import (
     BUILT_IN_NOTE,
     MEANINGS,
     Outcome,
+    count_frames,
     count_reasons,
     main_figures,
 )
@@ -98,7 +99,8 @@ def _summary(outcome: Outcome, shown: int) -> str:
         f"{count} {escape(code.replace('_', ' '))}"
         for code, count in count_reasons(outcome.doubts).most_common()
     )
-    return f"<p>{len(outcome.doubts)}: {counts}. The worst {shown} are shown, footage | result.</p>"
+    frames = count_frames(outcome.doubts)
+    return f"<p>{frames}: {counts}. The worst {shown} are shown, footage | result.</p>"
 
 
 def _card(doubt: Doubt, side: RgbImage) -> str:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from faceswap_cli.config import InputConfig, MergeConfig
 from faceswap_cli.errors import ConfigError, WorkspaceError
 from faceswap_cli.faces.faceset import AlignedFace, open_faceset
@@ -40,17 +38,17 @@ def find_swapped(
         workspace: With the aligned faces of dst.
         footage: Of dst.
         merge: What counts if merge has not left its own settings, or they cannot be read.
-        inputs: Which frames were left out.
+        inputs: The same: which frames were left out.
 
     Raises:
         WorkspaceError: There is none, or they were found in other footage.
     """
-    merge = _used(workspace, merge)
+    merge, inputs = _used(workspace, merge, inputs)
     folder = find_aligned(workspace, "dst")
     faceset = open_faceset(folder)
     other_clips = {path.name for path in workspace.more_videos("dst")}
     excluded = FrameRanges.parse(inputs.dst_exclude)
-    records = [face.record for face in faceset.faces if _is_finite(face.record)]
+    records = [face.record for face in faceset.faces]
     chosen = choose(records, merge, excluded=excluded, other_clips=other_clips)
     looks = Looks(merge)
     by_frame = {
@@ -74,18 +72,15 @@ def find_swapped(
     )
 
 
-def _is_finite(record: FaceRecord) -> bool:
-    """Whether its points are numbers: a record may come from anywhere."""
-    mesh = np.array(record.mesh_frame or (), np.float64)
-    return bool(np.isfinite(record.landmarks).all() and np.isfinite(mesh).all())
-
-
-def _used(workspace: Workspace, merge: MergeConfig) -> MergeConfig:
+def _used(
+    workspace: Workspace, merge: MergeConfig, inputs: InputConfig
+) -> tuple[MergeConfig, InputConfig]:
     """Return the settings that merge last ran with, flags included."""
     path = workspace.settings("merge")
     if not path.is_file():
-        return merge
+        return merge, inputs
     try:
-        return load_config(path).merge
+        used = load_config(path)
     except ConfigError:  # of another version of this program
-        return merge
+        return merge, inputs
+    return used.merge, used.input if "input" in used.model_fields_set else inputs

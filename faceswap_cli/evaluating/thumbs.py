@@ -1,6 +1,6 @@
 """Footage and result side by side, of the frames that need a look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -35,18 +35,29 @@ def read_sides(
         faces: That are swapped, by frame.
         times: Of the frames that were read.
     """
-    known = [doubt for doubt in doubts if doubt.frame in times]
-    boxes = {doubt.frame: _box(doubt, faces) for doubt in known}
-    shown = [
-        read_thumbs(source, {f: View(times[f][side], box) for f, box in boxes.items()})
-        for side, source in enumerate(sources)
-    ]
     empty = np.full((THUMB_PX, THUMB_PX, 3), _PAPER, np.uint8)
     line = np.full((THUMB_PX, BETWEEN_PX, 3), 255, np.uint8)
-    return [
-        np.hstack([shown[0].get(d.frame, empty), line, shown[1].get(d.frame, empty)])
-        for d in doubts
-    ]
+    shown: dict[tuple[int, int], list[RgbImage]] = {}
+    for part in _rounds(doubt for doubt in doubts if doubt.frame in times):
+        thumbs = [
+            read_thumbs(source, {f: View(times[f][side], _box(part[f], faces)) for f in part})
+            for side, source in enumerate(sources)
+        ]
+        for frame, doubt in part.items():
+            shown[frame, doubt.track] = [found.get(frame, empty) for found in thumbs]
+    sides = (shown.get((doubt.frame, doubt.track), [empty, empty]) for doubt in doubts)
+    return [np.hstack([footage, line, result]) for footage, result in sides]
+
+
+def _rounds(doubts: Iterable[Doubt]) -> list[dict[int, Doubt]]:
+    """Return the doubts by frame; faces of one frame are in different rounds."""
+    rounds: list[dict[int, Doubt]] = []
+    for doubt in doubts:
+        free = next((part for part in rounds if doubt.frame not in part), None)
+        if free is None:
+            rounds.append(free := {})
+        free[doubt.frame] = doubt
+    return rounds
 
 
 def _box(doubt: Doubt, faces: Mapping[int, Sequence[FaceRecord]]) -> Box | None:

@@ -7,6 +7,7 @@ from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.extracting.cut import Wanted
 from faceswap_cli.extracting.look import Engines
 from faceswap_cli.faces.people import Person, find_like
+from faceswap_cli.files import expand_user
 from faceswap_cli.media.pictures import read_picture
 
 
@@ -26,7 +27,7 @@ def choose_people(section: ExtractConfig, people: list[Person], engines: Engines
             fix="take numbers of the list of people, or leave --person out",
         )
     if section.like:
-        numbers.add(_like(Path(section.like).expanduser(), people, engines))
+        numbers.add(_like(expand_user(section.like), people, engines))
     return lambda face: not numbers or face.person in numbers
 
 

@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 from faceswap_cli.curating.footage import Footage
 from faceswap_cli.curating.landmark_files import ManualFace, read_landmarks_file
 from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.files import expand_user
 from faceswap_cli.media.source import Source
 
 NUM_LISTED = 10
@@ -30,7 +30,7 @@ def read_manual(path: str, sources: Sequence[tuple[str, Source]]) -> dict[str, M
         return placed
     footage = Footage({_prefix(name): source for name, source in sources})
     unknown = []
-    for frame, faces in read_landmarks_file(Path(path).expanduser()).items():
+    for frame, faces in read_landmarks_file(expand_user(path)).items():
         key = footage.find(frame, ())
         if key is None:
             unknown.append(frame)

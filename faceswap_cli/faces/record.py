@@ -22,7 +22,9 @@ ExactTime = Annotated[
 class FaceRecord(BaseModel):
     """One face of one frame: all that is needed to train on it and to put it back."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
     schema_version: int = SCHEMA
     face_type: str

@@ -35,7 +35,7 @@ Moment = tuple[Fraction, Fraction]
 def choose_moments(times: Sequence[Moment]) -> list[int]:
     """Return the indices of the pictures that a preview shows.
 
-    They are at least SHORTEST_STEP_S apart, and cover the first LONGEST_S at most.
+    They are SHORTEST_STEP_S apart in the mean, or more; they cover the first LONGEST_S at most.
 
     Args:
         times: Of all pictures, growing.
@@ -62,7 +62,8 @@ def write_animation(path: Path, pictures: Iterable[RgbImage], times: Sequence[Mo
 
     Raises:
         ConfigError: Another suffix.
-        MediaError: There is no picture, their number or size changes, or it cannot be encoded.
+        MediaError: There are fewer pictures than times, or none, their size changes, or they
+            cannot be encoded.
         WorkspaceError: The file cannot be written.
     """
     suffix = path.suffix.lower()

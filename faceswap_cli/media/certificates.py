@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from cryptography.x509.oid import NameOID
 
 from faceswap_cli.errors import ConfigError, FaceswapError, WorkspaceError
+from faceswap_cli.files import expand_user
 from faceswap_cli.media.local_certificate import make_chain, write_once
 
 CERTIFICATE_FILE, KEY_FILE = "cert.pem", "key.pem"
@@ -62,12 +63,18 @@ def find_key(certificate: str, private_key: str, folder: Path) -> SigningKey:
             seen_in=f"video.{missing}",
             fix="give both --certificate and --private-key, or neither",
         )
-    return own_key(Path(certificate).expanduser(), Path(private_key).expanduser())
+    return own_key(expand_user(certificate), expand_user(private_key))
 
 
 def own_key(certificate: Path, private_key: Path) -> SigningKey:
     """Read the user's own key, or raise ConfigError that says what is wrong with which file."""
     return _read_key(certificate, private_key, _told_of_own)
+
+
+def read_anchors(path: Path) -> str:
+    """Return certificates to trust, PEM without what stands between them, or raise ConfigError."""
+    certificates = _load_certificates(path, _told_of_own)
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates).decode()
 
 
 def local_key(folder: Path) -> SigningKey:
@@ -116,13 +123,20 @@ def _read_key(certificate: Path, private_key: Path, told: Told) -> SigningKey:
             f"give the key that was made with {certificate.name}",
         )
     _check_dates(chain[0], certificate, told)
-    names = chain[0].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return SigningKey(
         b"".join(part.public_bytes(serialization.Encoding.PEM) for part in chain),
         _pem_of_key(key),
         algorithm,
-        str(names[0].value) if names else chain[0].subject.rfc4514_string(),
+        _name_of(chain[0], certificate, told),
     )
+
+
+def _name_of(certificate: x509.Certificate, path: Path, told: Told) -> str:
+    try:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else certificate.subject.rfc4514_string()
+    except ValueError as error:
+        raise told("the certificate's subject is damaged", path, "have it issued again") from error
 
 
 def _load_key(path: Path, told: Told) -> PrivateKeyTypes:
@@ -167,17 +181,22 @@ def _algorithm(key: PrivateKeyTypes) -> str | None:
 
 def _chain_of(key: PublicKeyTypes, certificates: list[x509.Certificate]) -> list[x509.Certificate]:
     """Return the certificate of the key and those above it, in whatever order they were given."""
-    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     rest = list(certificates)
     chain: list[x509.Certificate] = []
-    found = next(
-        (c for c in rest if c.public_key().public_bytes(*form) == key.public_bytes(*form)), None
-    )
+    found = next((certificate for certificate in rest if _is_of(key, certificate)), None)
     while found is not None:
         chain.append(found)
         rest.remove(found)
         found = next((other for other in rest if _has_issued(other, chain[-1])), None)
     return chain
+
+
+def _is_of(key: PublicKeyTypes, certificate: x509.Certificate) -> bool:
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    try:
+        return certificate.public_key().public_bytes(*form) == key.public_bytes(*form)
+    except (ValueError, UnsupportedAlgorithm):  # of a kind of key that is not ours
+        return False
 
 
 def _has_issued(issuer: x509.Certificate, issued: x509.Certificate) -> bool:

@@ -11,7 +11,7 @@ from typing import IO, Any
 import c2pa
 
 from faceswap_cli.errors import ConfigError, MediaError
-from faceswap_cli.media.certificates import MAX_PEM_BYTES, SigningKey, find_key
+from faceswap_cli.media.certificates import SigningKey, find_key, read_anchors
 from faceswap_cli.media.reference_reader import (
     SIDECAR_SUFFIX,
     find_sidecar,
@@ -93,7 +93,7 @@ def verify(path: Path, *, anchors: Path | None = None) -> Verdict:
             fix="put the file beside it",
         )
     media = path.with_suffix("") if path.suffix == SIDECAR_SUFFIX else path
-    context = open_context(anchors_pem=_read_anchors(anchors))
+    context = _trusting(anchors)
     try:
         if not media.is_file():
             raise MediaError("no such file", seen_in=media, fix="check the path")
@@ -127,16 +127,16 @@ def _read(file: IO[bytes], manifest: bytes | None, context: Any, *, kept_in: str
     )
 
 
-def _read_anchors(path: Path | None) -> str:
-    if path is None:
-        return ""
+def _trusting(anchors: Path | None) -> Any:
+    """Return the library's settings with these authorities, or raise ConfigError."""
+    if anchors is None:
+        return open_context()
+    pem = read_anchors(anchors)
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_PEM_BYTES).decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
+        return open_context(anchors_pem=pem)
+    except c2pa.C2paError as error:
         raise ConfigError(
-            "the certificates to trust cannot be read", seen_in=path, fix="give a PEM file"
+            f"the certificates to trust cannot be used: {clean(str(error))}",
+            seen_in=anchors,
+            fix="give the certificates of authorities, in PEM",
         ) from error
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ConfigError("holds no certificate in PEM", seen_in=path, fix="give a PEM file")
-    return text

@@ -6,7 +6,8 @@ and 16 looks like the source:
 | encoder                | quality                                                       |
 |------------------------|---------------------------------------------------------------|
 | libx264, libx265       | crf itself                                                    |
-| libsvtav1, libvpx-vp9  | crf * 63 / 51: their scale is longer, equal looks lie there   |
+| libsvtav1, libvpx-vp9  | crf * 63 / 51: their scale is longer, equal looks lie there;  |
+|                        | of libsvtav1 at least 1 (ffmpeg takes 0 for "not told")       |
 | nvenc                  | cq, at least 1 (0 means "choose"); of av1 as libsvtav1        |
 | qsv                    | global_quality, at least 1                                    |
 | videotoolbox           | q from 100 (crf 0) to 1 (crf 51)                              |
@@ -20,6 +21,7 @@ from typing import Literal, get_args
 
 from faceswap_cli.media.fields import FieldOrder
 from faceswap_cli.media.hdr import HdrMetadata, svtav1_text, x265_text
+from faceswap_cli.media.samples import SITINGS
 
 VideoCodec = Literal["h264", "h265", "av1", "prores", "vp9", "ffv1"]
 Hardware = Literal["nvenc", "qsv", "videotoolbox"]
@@ -50,6 +52,12 @@ TEN_BIT: frozenset[VideoCodec] = frozenset({"h264", "h265", "av1", "prores", "ff
 REORDERED: frozenset[VideoCodec] = frozenset({"h264", "h265"})
 # HEVC would have each field as a picture, which decoders do not join again; AV1 and VP9 have none.
 INTERLACED: frozenset[VideoCodec] = frozenset({"h264", "prores", "ffv1"})
+# Where else than at the usual place they can tell that chroma lies; in software.
+TOLD_SITINGS: dict[VideoCodec, frozenset[str]] = {
+    "h264": SITINGS,
+    "h265": SITINGS,
+    "av1": frozenset({"topleft"}),
+}
 # Whose metadata of HDR10 we can hand over; PyAV gives no way to the containers' own fields.
 TELLS_HDR = frozenset({"libx264", "libx265", "libsvtav1"})
 
@@ -113,7 +121,9 @@ def encoder_format(name: str, encoding: Encoding) -> str:
     """Return the pixel format that an encoder takes; the samples are those of pixel_format."""
     if name.endswith("_qsv"):
         return "p010le" if encoding.depth > 8 else "nv12"
-    if name.endswith(("_nvenc", "_videotoolbox")) and encoding.codec != "prores":
+    if name == "prores_videotoolbox":
+        return "p210le"
+    if name.endswith(("_nvenc", "_videotoolbox")):
         return "p010le" if encoding.depth > 8 else "yuv420p"
     return pixel_format(encoding)
 
@@ -166,8 +176,9 @@ def _x264(encoding: Encoding, hdr: HdrMetadata) -> dict[str, str]:
 def _x265(encoding: Encoding, hdr: HdrMetadata) -> dict[str, str]:
     names = {"display": "master-display", "light": "max-cll"}
     told = [f"{names[key]}={text}" for key, text in x265_text(hdr).items()]
-    # Else it writes to stderr; its groups are open unless told.
-    params = ["log-level=error", "open-gop=0"]
+    # Else it writes to stderr; its groups are open unless told; its header would name the
+    # processor, so that a run that goes on on another machine could not be joined.
+    params = ["log-level=error", "open-gop=0", "info=0"]
     params += [*told, "hdr10=1", "repeat-headers=1"] if told else []
     return {
         "crf": str(encoding.crf),
@@ -181,7 +192,7 @@ def _svtav1(encoding: Encoding, hdr: HdrMetadata) -> dict[str, str]:
     names = {"display": "mastering-display", "light": "content-light"}
     told = [f"{names[key]}={text}" for key, text in svtav1_text(hdr).items()]
     options = {
-        "crf": str(long_crf(encoding.crf)),
+        "crf": str(max(1, long_crf(encoding.crf))),
         "preset": str(SVT_SPEEDS[encoding.preset]),
     }
     return options | ({"svtav1-params": ":".join(told)} if told else {})

@@ -1,8 +1,6 @@
 """Encoding pictures: the stream of a container, and pictures in the form that it takes."""
 
 import logging
-from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -13,13 +11,11 @@ from faceswap_cli.errors import MediaError
 from faceswap_cli.media.colour import (
     CONVERSION,
     FULL_RANGE,
-    LIMITED_RANGE,
+    HDR_TRANSFERS,
     RGB_MATRIX,
-    ColourTags,
 )
 from faceswap_cli.media.encoders import (
     HARDWARE,
-    INTERLACED,
     SOFTWARE,
     TELLS_HDR,
     Encoding,
@@ -30,8 +26,16 @@ from faceswap_cli.media.encoders import (
 )
 from faceswap_cli.media.encoding_choice import CONTAINERS, check_encoding, resolve_depth
 from faceswap_cli.media.encoding_errors import explained, listening
-from faceswap_cli.media.fields import FIELD_CODES, FieldOrder, FieldTeller
+from faceswap_cli.media.fields import FIELD_CODES, FieldTeller
 from faceswap_cli.media.hdr import HdrMetadata
+from faceswap_cli.media.picture_form import (
+    PictureForm,
+    stored_colour,
+    stored_fields,
+    stored_siting,
+    stored_size,
+)
+from faceswap_cli.media.samples import USUAL_SITING
 from faceswap_cli.media.yuv_from_rgb import Picture, YuvConverter, rgb_frame
 
 __all__ = [
@@ -42,40 +46,11 @@ __all__ = [
     "PictureConverter",
     "PictureForm",
     "add_picture_stream",
+    "at_depth",
     "check_encoding",
     "explained",
     "resolve_depth",
 ]
-
-log = logging.getLogger(__name__)
-
-USUAL_SITING = "left"
-"""What players take for granted in all codecs of ours."""
-
-
-@dataclass(frozen=True)
-class PictureForm:
-    """What all pictures of one stream have in common.
-
-    Args:
-        size_wh: Width and height as given, pixels; an odd side becomes one longer in 4:2:0.
-        time_base: Seconds of one tick.
-        rate_hint: The mean of frames a second, by which an encoder spends bits.
-        colour: The tags to write, and the matrix and range to convert with.
-        pixel_aspect: Width of one pixel over its height.
-        hdr: Of HDR10, or None.
-        siting: Where the chroma samples lie, in ffmpeg's words: left, topleft, center, ...
-        field_order: Of interlaced pictures; see stored_fields.
-    """
-
-    size_wh: tuple[int, int]
-    time_base: Fraction
-    rate_hint: Fraction
-    colour: ColourTags
-    pixel_aspect: Fraction = Fraction(1)
-    hdr: HdrMetadata | None = None
-    siting: str = USUAL_SITING
-    field_order: FieldOrder | None = None
 
 
 def add_picture_stream(output: Any, form: PictureForm, encoding: Encoding) -> Any:
@@ -92,12 +67,11 @@ def add_picture_stream(output: Any, form: PictureForm, encoding: Encoding) -> An
         name = hardware_encoder(encoding.codec, kind)
         reason = "it has no such codec" if name is None else why_not(name, form, encoding)
         if name and not reason:
-            log.info("%s is encoded by %s", encoding.codec, name)
+            form.say(f"{encoding.codec} is encoded by {name}", level=logging.INFO)
             return _add_opened(output, name, form, encoding)
         level = logging.DEBUG if encoding.encoder == "auto" else logging.WARNING
-        log.log(
-            level, "%s cannot encode %s here, software does it: %s", kind, encoding.codec, reason
-        )
+        text = f"{kind} cannot encode {encoding.codec} here, software does it: {reason}"
+        form.say(text, level=level)
     return _add_opened(output, SOFTWARE[encoding.codec], form, encoding)
 
 
@@ -112,7 +86,7 @@ def _wanted_hardware(encoding: Encoding, form: PictureForm) -> tuple[Any, ...]:
     }
     for what, is_wanted in only_software.items():
         if is_wanted:
-            log.warning("%s is not done by hardware: software encodes", what)
+            form.say(f"{what} is not done by hardware: software encodes")
             return ()
     return HARDWARE if encoding.encoder == "auto" else (encoding.encoder,)
 
@@ -138,8 +112,8 @@ def why_not(name: str, form: PictureForm, encoding: Encoding) -> str:
 
 def _options(name: str, form: PictureForm, encoding: Encoding) -> dict[str, str]:
     options = encoder_options(name, encoding, form.hdr, stored_fields(form, encoding))
-    if form.siting != USUAL_SITING and "420" in pixel_format(encoding):
-        options["chroma_sample_location"] = form.siting
+    if (siting := stored_siting(form, encoding)) != USUAL_SITING:
+        options["chroma_sample_location"] = siting
     return options
 
 
@@ -148,20 +122,7 @@ def _told(error: Exception, heard: list[str]) -> str:
 
 
 def _add_opened(output: Any, name: str, form: PictureForm, encoding: Encoding) -> Any:
-    if form.hdr and name not in TELLS_HDR:
-        log.warning(
-            "%s cannot hold the mastering display and light levels of HDR10: only the colours"
-            " are told; take h265 or av1 to keep them",
-            encoding.codec,
-        )
-    if form.field_order and not stored_fields(form, encoding):
-        log.warning(
-            "%s of %d rows is written as if it were not interlaced, so that players show the two"
-            " moments of each picture at once; h264, prores and ffv1 tell them, h264 of rows that"
-            " 4 divides",
-            encoding.codec,
-            form.size_wh[1],
-        )
+    _warn_of_losses(name, form, encoding)
     heard: list[str] = []
     try:
         options = _options(name, form, encoding)
@@ -185,6 +146,27 @@ def _add_opened(output: Any, name: str, form: PictureForm, encoding: Encoding) -
     return stream
 
 
+def _warn_of_losses(name: str, form: PictureForm, encoding: Encoding) -> None:
+    """Say what the stream will not hold of what the pictures are."""
+    codec, curve = encoding.codec, HDR_TRANSFERS.get(form.colour.transfer)
+    if curve and encoding.depth == 8 and codec != "prores":
+        form.say(
+            f"{codec} of 8 bits shows steps in the smooth places of HDR ({curve}): take h265, av1"
+            " or prores, which are written with 10"
+        )
+    if form.hdr and name not in TELLS_HDR:
+        form.say(
+            f"{codec} cannot hold the mastering display and light levels of HDR10: only the"
+            " colours are told; take h265 or av1 to keep them"
+        )
+    if form.field_order and not stored_fields(form, encoding):
+        form.say(
+            f"{codec} of {form.size_wh[1]} rows is written as if it were not interlaced, so that"
+            " players show the two moments of each picture at once; h264, prores and ffv1 tell"
+            " them, h264 of rows that 4 divides"
+        )
+
+
 def _set_form(context: Any, name: str, form: PictureForm, encoding: Encoding) -> None:
     """Tell an encoder size, units of time, colours and the shape of a pixel."""
     context.width, context.height = stored_size(form, encoding)
@@ -197,32 +179,6 @@ def _set_form(context: Any, name: str, form: PictureForm, encoding: Encoding) ->
     context.sample_aspect_ratio = form.pixel_aspect
     if order := stored_fields(form, encoding):
         context.field_order = FIELD_CODES[order]
-
-
-def stored_size(form: PictureForm, encoding: Encoding) -> tuple[int, int]:
-    """Return width and height in the file: even, but of ffv1, which stores every pixel."""
-    width, height = form.size_wh
-    return form.size_wh if encoding.codec == "ffv1" else (width + width % 2, height + height % 2)
-
-
-def stored_colour(form: PictureForm, encoding: Encoding) -> ColourTags:
-    """Return the tags that are written, which differ where a codec leaves no choice."""
-    if encoding.codec == "ffv1":
-        return replace(form.colour, matrix=RGB_MATRIX, range=FULL_RANGE)
-    if encoding.codec == "prores":  # has no place to tell the range
-        return replace(form.colour, range=LIMITED_RANGE)
-    return form.colour
-
-
-def stored_fields(form: PictureForm, encoding: Encoding) -> FieldOrder | None:
-    """Return which field is told to be shown first; None where the file has whole pictures.
-
-    x264 makes fields of 4:2:0 of whole pairs of chroma rows only.
-    """
-    _, height = stored_size(form, encoding)
-    if encoding.codec not in INTERLACED or (encoding.codec == "h264" and height % 4):
-        return None
-    return form.field_order
 
 
 class PictureConverter:
@@ -242,7 +198,11 @@ class PictureConverter:
         order = stored_fields(form, encoding)
         self._teller = FieldTeller(order)
         self._yuv = YuvConverter(
-            pixel_format(encoding), self._colour, form.siting, field_order=order, threads=0
+            pixel_format(encoding),
+            self._colour,
+            stored_siting(form, encoding),
+            field_order=order,
+            threads=0,
         )
 
     def frame(self, image: Picture) -> Any:
@@ -264,13 +224,14 @@ class PictureConverter:
             padded: Any = np.pad(image, self._edge, mode="edge")
             image = padded
         if self._colour.matrix == RGB_MATRIX:
-            frame = self._rgb(_at_depth(image, self._encoding.depth))
+            frame = self._rgb(at_depth(image, self._encoding.depth))
         else:
             frame = self._yuv.convert(image)
-        self._tag(frame)
+        self.tag(frame)
         return frame
 
-    def _tag(self, frame: Any) -> None:
+    def tag(self, frame: Any) -> None:
+        """Tell an av.VideoFrame its colours."""
         # Prores looks for them here, the others in the stream.
         frame.colorspace, frame.color_range = self._colour.matrix, self._colour.range
         frame.color_primaries, frame.color_trc = self._colour.primaries, self._colour.transfer
@@ -286,7 +247,7 @@ class PictureConverter:
         return self._teller.tell(frame)
 
 
-def _at_depth(image: Picture, depth: int) -> Picture:
+def at_depth(image: Picture, depth: int) -> Picture:
     """Return 8 bits or, of more, 16."""
     if image.dtype == np.uint16 and depth == 8:
         return np.asarray((image.astype(np.uint32) + 128) // 257, np.uint8)

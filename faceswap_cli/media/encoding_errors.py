@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 
@@ -83,7 +83,8 @@ def listening(heard: list[str]) -> Iterator[None]:
             if not is_fine:
                 heard += _lines(data)
             elif data:
-                os.write(_STDERR, data)
+                with suppress(OSError):  # nobody may be listening any more
+                    os.write(_STDERR, data)
 
 
 def _lines(data: bytes) -> list[str]:

@@ -5,13 +5,11 @@ those of the footage.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import av
 
 from faceswap_cli.errors import MediaError
 from faceswap_cli.files import replacing
@@ -20,7 +18,7 @@ from faceswap_cli.media.extras import ExtrasPlan, open_extras
 from faceswap_cli.media.opening import open_input
 from faceswap_cli.media.reader import FrameTime
 from faceswap_cli.media.sound import SoundPlan, open_sound
-from faceswap_cli.media.writer import open_output
+from faceswap_cli.media.writer import close_quietly, open_output
 
 ANEW = "encode all of it again: add --redo"
 
@@ -65,7 +63,7 @@ def join_segments(
     with replacing(target) as partial, ExitStack() as stack:
         with explained(target):
             output = open_output(partial, target)
-            stack.callback(_close_quietly, output)
+            stack.callback(close_quietly, output)
             output.metadata.update(metadata)
         stream = _add_stream(paths, output, form)
         feeds: list[Any] = []
@@ -178,7 +176,18 @@ def _add_stream(paths: Sequence[Path], output: Any, form: PictureForm) -> Any:
         colour = form.colour
         context.color_primaries, context.color_trc = colour.primaries, colour.transfer
         context.sample_aspect_ratio = form.pixel_aspect
+        if form.pixel_aspect != 1 and _loses_aspect(output, context.name):
+            form.say(
+                f"{output.format.name} with {context.name} cannot tell that a pixel is"
+                f" {form.pixel_aspect} as wide as high: players will show the picture in another"
+                " shape; take h264 or h265, or the container mp4 or mov"
+            )
     return stream
+
+
+def _loses_aspect(output: Any, codec: str) -> bool:
+    """Tell whether the shape of a pixel stands nowhere: PyAV cannot give it to Matroska."""
+    return output.format.name in ("matroska", "webm") and codec not in ("h264", "hevc")
 
 
 def _read_header(path: Path) -> tuple[object, ...]:
@@ -186,8 +195,3 @@ def _read_header(path: Path) -> tuple[object, ...]:
         context = source.streams.video[0].codec_context
         size_wh = context.width, context.height
         return context.name, size_wh, context.pix_fmt, context.extradata
-
-
-def _close_quietly(output: Any) -> None:
-    with suppress(av.FFmpegError, OSError):
-        output.close()

@@ -23,6 +23,7 @@ WHITE = {16: 0.58, 18: 0.75}
 
 The full signal would be a lamp in the face: 10 000 cd/m2.
 """
+EM_TRIED_PX = 32.0
 _FONT = Path("fonts", "ttf", "DejaVuSans-Bold.ttf")
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -140,10 +141,11 @@ def _find_font(text: str) -> Path:
         return ours
     for path in sorted(findSystemFonts()):
         try:
+            _open(Path(path)).set_size(EM_TRIED_PX, 72)  # one of fixed pictures has no sizes
             if not _missing(Path(path), text):
                 return Path(path)
         except (OSError, RuntimeError):
-            continue  # a font that FreeType cannot read
+            continue  # a font that FreeType cannot read, or cannot enlarge
     raise ConfigError(
         f"no font on this machine has the letters {''.join(missing)!r} of the label {text!r}",
         seen_in="video.label",

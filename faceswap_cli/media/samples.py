@@ -33,6 +33,7 @@ _SITES = {
     (0.0, 1.0): "bottomleft",
     (0.5, 1.0): "bottom",
 }
+SITINGS = frozenset(_SITES.values())
 USUAL_SITING, SWSCALE_SITING = "left", "center"
 """Of pictures that do not tell: what players think, and what swscale does."""
 _PROBE_PX, _IMPULSE = 32, 8

@@ -27,13 +27,16 @@ from faceswap_cli.media.encoding import (
     PictureForm,
     add_picture_stream,
     explained,
-    stored_colour,
-    stored_fields,
-    stored_size,
 )
 from faceswap_cli.media.joining import join_segments
 from faceswap_cli.media.opening import open_input
 from faceswap_cli.media.orientation import Turn
+from faceswap_cli.media.picture_form import (
+    stored_colour,
+    stored_fields,
+    stored_siting,
+    stored_size,
+)
 
 __all__ = [
     "SUFFIXES",
@@ -187,6 +190,7 @@ class _NativeConverter:
         bits = av.VideoFormat(self._wanted).components[0].bits
         self._rgb = Converter(form.colour, Turn(), deep=bits > 8, siting=form.siting)
         self._has_fields = stored_fields(form, encoding) is not None
+        self._keeps_siting = stored_siting(form, encoding) == form.siting
         self._key: object = None
         self._push: Any = None
         self._pull: Any = None
@@ -208,22 +212,26 @@ class _NativeConverter:
             steps = ("scale", self._scale()), ("format", self._wanted)
             self._push, _, self._pull = filter_graph(native, *steps)
         self._push(native)
-        return self._pull()
+        made = self._pull()
+        self._converter.tag(made)
+        return made
 
     def _is_remade(self, native: Any) -> bool:
         """Tell whether it goes by way of RGB.
 
-        So it does for FFV1; if the range changes, of which swscale has several ideas; and if it
-        has chroma by fields where the file does not tell of fields, or the other way round.
+        So it does for FFV1; if the range changes, of which swscale has several ideas; if it has
+        chroma by fields where the file does not tell of fields, or the other way round; and if
+        chroma lies where the file cannot tell.
         """
         return (
             self._colour.matrix == RGB_MATRIX
             or self._colour.range != self._form.colour.range
+            or not self._keeps_siting
             or native.interlaced_frame != self._has_fields
         )
 
     def _scale(self) -> str:
-        matrix, siting = self._colour.known_matrix, self._form.siting
+        matrix, siting = self._colour.sws_matrix, self._form.siting
         colour_range = "full" if self._colour.range == FULL_RANGE else "limited"
         return (
             f"in_range={colour_range}:out_range={colour_range}"

@@ -7,6 +7,7 @@ import numpy as np
 
 from faceswap_cli.errors import MediaError
 from faceswap_cli.imaging import Picture, encode_image
+from faceswap_cli.media.encoding import at_depth
 from faceswap_cli.media.linear_light import linear_from_signal
 from faceswap_cli.types import FloatImage
 
@@ -51,16 +52,8 @@ def encode_pictures(
     files, suffix = {"picture": image}, SUFFIXES[kind]
     if matte is not None:
         files["matte"] = matte
-    deep = kind in ("png16", "tiff16")
-    return {name: encode_image(_at_depth(data, deep), suffix) for name, data in files.items()}
-
-
-def _at_depth(image: Picture, deep: bool) -> Picture:
-    if deep and image.dtype == np.uint8:
-        return np.asarray(image, np.uint16) * np.uint16(257)
-    if not deep and image.dtype == np.uint16:
-        return np.asarray((image.astype(np.uint32) + 128) // 257, np.uint8)
-    return image
+    depth = 8 if kind == "png" else 16
+    return {name: encode_image(at_depth(data, depth), suffix) for name, data in files.items()}
 
 
 def _linear(image: Picture, matte: Picture | None, transfer: int) -> FloatImage:

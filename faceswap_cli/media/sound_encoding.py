@@ -14,17 +14,19 @@ ENCODERS = {"aac": "aac", "opus": "libopus"}
 BITS_PER_CHANNEL = 96_000  # bit/s, transparent for most ears
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 RATES = {"aac": AAC_RATES, "opus": (48000,)}
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+# What players know; the channel at the back of 6.1 goes into those beside it.
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 5: "5.0", 6: "5.1", 7: "5.1", 8: "7.1"}
 FOUR_CHANNELS = {"aac": "4.0", "opus": "quad"}
 # Time stamps that are off by less are rounded ones; a gap above it would be heard as drift.
 SLACK_S = Fraction(1, 25)
+LONGEST_GAP_S = 6 * 3600  # what comes later than that has a damaged time stamp
 
 
 class SoundEncoder:
     """One track of the result, from decoded sound of any form.
 
     Its samples follow each other without a gap, as encoders have it: silence fills what is
-    missing in the source, and what overlaps is left out.
+    missing in the source, and what overlaps is left out, as is what comes hours later.
 
     Args:
         output: The container.
@@ -78,6 +80,8 @@ class SoundEncoder:
             if self._next == 0:
                 self._next = round(begin_s * rate)  # a track that begins late
         gap = round(begin_s * rate) - self._next
+        if gap > LONGEST_GAP_S * rate:
+            return
         if gap > SLACK_S * rate:
             self._encode(self._silence(gap))
         elif -gap > SLACK_S * rate:

@@ -63,9 +63,21 @@ class FrameRanges:
 
     @classmethod
     def parse(cls, text: str) -> "FrameRanges":
-        """Read `120-260,300`; empty text is no frame."""
+        """Read `120-260,300`; empty text is no frame.
+
+        Raises:
+            ConfigError: A range ends before it begins.
+        """
         parts = [part.partition("-") for part in text.split(",") if part]
-        return cls(tuple((int(first), int(last or first)) for first, _, last in parts))
+        ranges = tuple((int(first), int(last or first)) for first, _, last in parts)
+        for first, last in ranges:
+            if last < first:
+                raise ConfigError(
+                    f"frames {first}-{last}: they end before they begin",
+                    seen_in=text,
+                    fix=f"{last}-{first}",
+                )
+        return cls(ranges)
 
     def __contains__(self, frame: object) -> bool:
         return isinstance(frame, int) and any(first <= frame <= last for first, last in self.ranges)

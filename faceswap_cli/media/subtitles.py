@@ -3,6 +3,7 @@
 Text keeps its italics and bold where the kind knows them; pictures of text can only be copied.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import av
 from av.subtitles.subtitle import SubtitleSet
 
 from faceswap_cli.media.tracks import carry_tags, track_name
+
+log = logging.getLogger(__name__)
 
 # By the names of ffmpeg's decoders; others than these are text.
 BITMAPS = {"dvbsub": "DVB", "dvdsub": "DVD", "pgssub": "Blu-ray (PGS)", "xsub": "DivX"}
@@ -27,9 +30,11 @@ OWN_TEXT = {".mkv": "subrip", ".webm": "webvtt"}
 CODEC_NAMES = {"srt": "subrip", "ssa": "ass"}
 MILLISECOND = Fraction(1, 1000)
 ASS_BREAK = rb"\N"
-ASS_DRAWING = re.compile(rb"{[^}]*\\p[1-9]")  # numbers that mean lines, not letters
+# Numbers that mean lines, not letters. Without braces inside, that a row of them costs no time.
+ASS_DRAWING = re.compile(rb"{[^{}]*\\p[1-9]")
 EMPTY_TEXT = b"\0\0"  # mov_text's way to fill a gap; the muxer makes its own
 LONGEST_S = Fraction(60)  # nothing is shown for longer: how far to look back for what still is
+MOST_BYTES = 16_000  # of text shown at once; mp4 counts to 65,535, the marks of style included
 
 Slice = tuple[Fraction, Fraction, bytes]
 """Begin, end, text with the marks of ASS."""
@@ -98,6 +103,7 @@ class SubtitleTrack:
         carry_tags(stream, self._track)
         self._early: Any = None
         self._lines = Lines()
+        self._num_lost = 0
         self._last_dts = -1
 
     def take(self, packet: Any, begin_s: Fraction, end_s: Fraction | None) -> None:
@@ -123,6 +129,9 @@ class SubtitleTrack:
         if until_s is None:
             self._mux_early(before_s=None)
         self._mux_slices(self._lines.advance(until_s))
+        num_lost = self._num_lost + self._lines.num_lost
+        if until_s is None and num_lost:
+            log.warning("subtitles %s: %d too long texts left out", self._report.name, num_lost)
 
     def _mux_early(self, *, before_s: Fraction | None) -> None:
         """Mux what was shown before 0 and still is, unless something else is from then on."""
@@ -139,11 +148,16 @@ class SubtitleTrack:
             if self._report.codec == "mov_text":
                 self._mux_slices(self._lines.add(begin_s, end_s, text))
             else:
-                self._mux(self._write(text), begin_s, end_s, MILLISECOND)
+                self._mux_slices([(begin_s, end_s, text)])
 
     def _mux_slices(self, slices: Iterable[Slice]) -> None:
         for begin_s, end_s, text in slices:
-            self._mux(self._write(text), begin_s, end_s, MILLISECOND)
+            try:
+                packet = self._write(text)
+            except av.FFmpegError:  # too long for the kind: a line less, not a video less
+                self._num_lost += 1
+                continue
+            self._mux(packet, begin_s, end_s, MILLISECOND)
 
     def _mux(
         self, packet: Any, begin_s: Fraction, end_s: Fraction, time_base: Fraction | None = None
@@ -176,12 +190,13 @@ class SubtitleTrack:
 class Lines:
     """Lines of text that may be shown together, as a row of texts one after the other.
 
-    A track of mp4 shows one text at a time.
+    A track of mp4 shows one text at a time. Lines beyond MOST_BYTES at once are left out.
     """
 
     def __init__(self) -> None:
         self._shown: list[tuple[Fraction, bytes]] = []  # (end, text)
         self._since_s = Fraction(0)
+        self.num_lost = 0
 
     def add(self, begin_s: Fraction, end_s: Fraction, text: bytes) -> list[Slice]:
         """Take the next line; return what is shown before it, as (begin, end, text)."""
@@ -189,7 +204,10 @@ class Lines:
         if self._shown and self._since_s < begin_s:
             before.append((self._since_s, begin_s, self._text()))
         self._since_s = max(begin_s, self._since_s)
-        self._shown.append((end_s, text))
+        if sum(len(shown) for _, shown in self._shown) + len(text) <= MOST_BYTES:
+            self._shown.append((end_s, text))
+        else:
+            self.num_lost += 1
         return before
 
     def advance(self, until_s: Fraction | None) -> list[Slice]:

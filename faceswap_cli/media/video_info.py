@@ -16,11 +16,14 @@ from faceswap_cli.media.opening import find_video_stream, open_input, unreadable
 from faceswap_cli.media.orientation import Turn, read_turn
 from faceswap_cli.media.samples import SWSCALE_SITING, USUAL_SITING, read_siting
 
-MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+MATROSKA_DURATION = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d{1,18})?)")
 FALLBACK_RATE = Fraction(25)  # of a stream that tells none; a nominal value
-# Whose decoders do not tell where chroma lies: swscale would take the centre for granted.
-UNSITED_CODECS = frozenset({"libdav1d", "av1", "ffv1", "prores", "dnxhd", "vp8", "rawvideo"})
 VP9_DECODERS = frozenset({"vp9", "libvpx-vp9"})
+# Whose decoders do not tell where chroma lies: swscale would take the centre for granted.
+UNSITED_CODECS = VP9_DECODERS | {
+    *("libdav1d", "av1", "ffv1", "prores", "dnxhd", "vp8", "rawvideo", "cfhd", "v210"),
+    *("huffyuv", "ffvhuff", "utvideo"),
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def probe_video(path: Path) -> VideoInfo:
         container_s = container.duration and Fraction(container.duration, av.time_base)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         siting, codec = read_siting(frame), stream.codec_context.name
-        tells_siting = codec not in UNSITED_CODECS or siting != SWSCALE_SITING
+        tells_siting = siting != SWSCALE_SITING or not _is_unsited(codec, frame.format.name)
         return VideoInfo(
             path=path,
             size_wh=turn.upright_size((frame.width, frame.height)),
@@ -116,6 +119,11 @@ def probe_video(path: Path) -> VideoInfo:
             field_order=read_field_order(frame) if turn == Turn() else None,
             last_s=_indexed_end(container, stream),
         )
+
+
+def _is_unsited(codec: str, pixel_format: str) -> bool:
+    """Tell whether a decoder says nothing of where chroma lies; HEVC has words for 4:2:0 only."""
+    return codec in UNSITED_CODECS or (codec == "hevc" and "420" not in pixel_format)
 
 
 def _claimed_end(stream: Any) -> Fraction | None:

@@ -11,6 +11,7 @@ import av
 from av.video.frame import PictureType
 
 from faceswap_cli.errors import MediaError
+from faceswap_cli.files import replacing
 from faceswap_cli.media.colour import ColourTags
 from faceswap_cli.media.encoders import REORDERED, Encoding, VideoCodec
 from faceswap_cli.media.encoding import (
@@ -75,30 +76,25 @@ def open_writer(
         ConfigError: Suffix and encoding do not go together.
         MediaError: The encoder is missing or fails, the disk is full, a picture has another
             size, times do not grow, or nothing was written.
+        WorkspaceError: The file cannot be written there.
     """
     encoding = encoding or Encoding(codec=codec, crf=crf)
     form = PictureForm(size_wh, time_base, rate_hint, colour, pixel_aspect)
     check_encoding(path.suffix, encoding)
-    partial = path.with_name(f".partial.{path.name}")
-    try:
-        with ExitStack() as stack:
-            with explained(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                output = open_output(partial, path)
-                stack.callback(_close_quietly, output)
-                output.metadata.update(metadata)
-                stream = add_picture_stream(output, form, encoding)
-            feeds: list[SoundFeed | ExtrasFeed] = []
-            if sound and sound.tracks:
-                feeds.append(stack.enter_context(open_sound(sound, output)))
-            if extras:
-                feeds.append(stack.enter_context(open_extras(extras, output)))
-            writer = _Writer(path, output, stream, feeds, form=form, encoding=encoding)
-            yield writer.write
-            writer.finish()
-        _publish(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, ExitStack() as stack:
+        with explained(path):
+            output = open_output(partial, path)
+            stack.callback(close_quietly, output)
+            output.metadata.update(metadata)
+            stream = add_picture_stream(output, form, encoding)
+        feeds: list[SoundFeed | ExtrasFeed] = []
+        if sound and sound.tracks:
+            feeds.append(stack.enter_context(open_sound(sound, output)))
+        if extras:
+            feeds.append(stack.enter_context(open_extras(extras, output)))
+        writer = _Writer(path, output, stream, feeds, form=form, encoding=encoding)
+        yield writer.write
+        writer.finish()
 
 
 class _Writer:
@@ -208,19 +204,7 @@ def open_output(partial: Path, path: Path) -> Any:
     return av.open(f"file:{os.fspath(partial)}", "w", format=name, container_options=options)
 
 
-def _close_quietly(output: Any) -> None:
+def close_quietly(output: Any) -> None:
+    """Close a container that may be broken, or closed already."""
     with suppress(av.FFmpegError, OSError):
         output.close()
-
-
-def _publish(partial: Path, path: Path) -> None:
-    """Put the finished file in its place, in one step that outlives a power cut."""
-    with explained(path):
-        for target in (partial, partial.parent):
-            if target == partial.parent:
-                partial.replace(path)
-            descriptor = os.open(target, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

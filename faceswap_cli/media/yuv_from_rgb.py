@@ -51,7 +51,7 @@ class YuvConverter:
         self._teller = FieldTeller(field_order, siting)
         scale = (
             f"in_range=full:out_range={'full' if is_full else 'limited'}"
-            f":out_color_matrix={colour.known_matrix}:out_chroma_loc={siting}"
+            f":out_color_matrix={colour.sws_matrix}:out_chroma_loc={siting}"
             f":interl=-1:flags={CONVERSION}"
         )
         made = self._rounder.deep_format if self._rounder else pixel_format

@@ -52,6 +52,12 @@ def first_face(faceset: Faceset, chosen: dict[int, list[FaceRecord]]) -> tuple[R
 
     It is taken from the aligned pictures, so that it is the same whatever is done already.
     """
+    if not chosen:
+        raise WorkspaceError(
+            "no face of dst is left to be replaced: all are skipped, excluded, or of other clips",
+            seen_in=faceset.faces[0].path.parent,
+            fix="look at merge.person and input.dst_exclude",
+        )
     ids = {id(record) for records in chosen.values() for record in records}
     faces = [face for face in faceset.faces if id(face.record) in ids]
     for face in sorted(faces, key=lambda face: face.record.frame_index):

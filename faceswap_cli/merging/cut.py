@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from faceswap_cli.errors import GeometryError
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
 from faceswap_cli.imaging import to_float
@@ -18,6 +19,9 @@ from faceswap_cli.merging.regions import colour_region
 from faceswap_cli.models import Faces
 from faceswap_cli.types import FloatImage, Points, RgbImage
 
+MIN_FACE_PX, MAX_FACE_PX = 0.5, 8192.0
+"""Side of the mean face's unit square: what is said of a face takes memory, or time, of its
+square, and landmarks may come from anywhere. A frame of 8K is 4320 pixels high."""
 _LEVELS_16 = 257  # levels of 16 bits for one of 8
 
 
@@ -55,9 +59,12 @@ def cut_face(frame: FrameImage, landmarks: Points, *, face_type: str, size_px: i
         size_px: Side of the crop, pixels.
 
     Raises:
-        GeometryError: The landmarks are not finite or coincide.
+        GeometryError: The landmarks are not finite or coincide, or are of no face for its size.
     """
     crop_from = crop_from_frame(landmarks, face_type, size_px)
+    face_px = size_px / max(FACE_TYPES[face_type].side * crop_from.scale, 1e-12)
+    if not MIN_FACE_PX <= face_px <= MAX_FACE_PX:
+        raise GeometryError(f"landmarks of a face of {face_px:.3g} pixels")
     points = crop_from.apply(landmarks)
     image = warp(frame, crop_from, size_wh=(size_px, size_px))
     if image.dtype == np.uint16:
@@ -68,7 +75,7 @@ def cut_face(frame: FrameImage, landmarks: Points, *, face_type: str, size_px: i
         region=colour_region(points, size_px),
         landmarks=landmarks,
         crop_from_frame=crop_from,
-        face_px=size_px / FACE_TYPES[face_type].side / crop_from.scale,
+        face_px=face_px,
     )
 
 

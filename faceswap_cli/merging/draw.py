@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceswap_cli.colour import MIN_REGION_PX
 from faceswap_cli.device import Device
 from faceswap_cli.errors import ConfigError, DeviceError
-from faceswap_cli.geometry import resizing
-from faceswap_cli.mask_expression import parse
+from faceswap_cli.geometry import resizing, warp
+from faceswap_cli.mask_expression import FULL, LEARNED, LEARNED_OF, parse
 from faceswap_cli.merging.cut import Cut, cut_face, to_faces
 from faceswap_cli.merging.enhance import Enhance
 from faceswap_cli.merging.look import Drawn, FrameImage, Look, MaskName
@@ -26,7 +27,7 @@ from faceswap_cli.models import AMP, Faces, Model, Painter
 from faceswap_cli.types import FloatImage, Points, RgbImage
 
 _log = logging.getLogger(__name__)
-LEARNED = ("learned", "learned_src", "learned_dst")
+_OF_MODELS = frozenset((LEARNED, *LEARNED_OF))
 _OUTLINES: tuple[MaskName, ...] = ("learned_src", "learned_dst")
 
 Segment = Callable[[Sequence[RgbImage], Sequence[Points]], list[FloatImage]]
@@ -52,14 +53,16 @@ def instruct(model: Model, *, morph: float, masks: Collection[str]) -> None:
             f"merge.morph={morph:g}: the model, {name}, draws src or nothing; only AMP morphs",
             fix="leave morph out, or train a model of kind amp",
         )
-    if model.draws_mask or not set(masks) & set(LEARNED):
+    if model.draws_mask or not _OF_MODELS & set(masks):
         return
-    if set(masks) <= set(LEARNED):
+    others = sorted(set(masks) - _OF_MODELS - {FULL})
+    if not others:
         raise ConfigError(
             f"merge.mask={'*'.join(sorted(masks))}: the model, {name}, has not learnt any mask",
             fix="--mask hull",
         )
-    _log.info("%s draws no mask: the hull alone is where the new face is painted", name)
+    told = " with ".join(others)
+    _log.info("%s draws no mask: the %s alone is where the new face is painted", name, told)
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,11 @@ class Artist:
             try:
                 drawn += self._draw_batch(cuts[batch], looks[batch])
             except torch.OutOfMemoryError as error:
+                fewer = f"--batch-faces {self.batch_size // 2}, or " if self.batch_size > 1 else ""
                 raise DeviceError(
                     f"no memory for {self.batch_size} faces at once",
                     seen_in=f"merge on {self.device}",
-                    fix=f"--batch-faces {max(1, self.batch_size // 2)}, or --device cpu",
+                    fix=f"{fewer}--device cpu",
                 ) from error
         return drawn
 
@@ -110,15 +114,13 @@ class Artist:
         with self.device.autocast():
             drawn, outlines = self.painter(faces, faces)
         drawn = drawn.float()
-        if self.enhance is not None:
-            drawn = self.enhance(drawn).float()
-        masks = self._masks(cuts, drawn, None if outlines is None else outlines.float(), looks)
+        if self.enhance is not None:  # it takes long, and one face after the other
+            drawn = self.enhance(drawn[: len(cuts)]).float()
+        found = self._masks(cuts, drawn, None if outlines is None else outlines.float(), looks)
+        masks = [_asked(found, i, look) for i, look in enumerate(looks)]
         numbers = self._measure(cuts, drawn, faces, masks, looks)
         images = drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        return [
-            _sketch(cut, images[i], {name: mask[i] for name, mask in masks.items()}, numbers[i])
-            for i, cut in enumerate(cuts)
-        ]
+        return [_sketch(cut, images[i], masks[i], numbers[i]) for i, cut in enumerate(cuts)]
 
     def _masks(
         self, cuts: Sequence[Cut], drawn: Tensor, outlines: Tensor | None, looks: Sequence[Look]
@@ -153,7 +155,7 @@ class Artist:
         cuts: Sequence[Cut],
         drawn: Tensor,
         faces: Faces,
-        masks: Mapping[MaskName, FloatImage],
+        masks: Sequence[Mapping[MaskName, FloatImage]],
         looks: Sequence[Look],
     ) -> list[NDArray[np.float32]]:
         """Return what the colours of each face and of its footage are; see measure_colour."""
@@ -162,7 +164,7 @@ class Artist:
         for i, (cut, look) in enumerate(zip(cuts, looks, strict=True)):
             regions = [
                 _at_size(torch.from_numpy(region)[None, None].to(drawn.device), drawn)
-                for region in _compared(cut, masks, i, look)
+                for region in _compared(cut, masks[i], look)
             ]
             one = slice(i, i + 1)
             measured = measure_colour(look.colour, drawn[one], regions[0], footage[one], regions[1])
@@ -197,21 +199,44 @@ def finish(
     return drawn
 
 
+def _asked(masks: Mapping[MaskName, FloatImage], at: int, look: Look) -> dict[MaskName, FloatImage]:
+    """Return the masks of one face: those of the segmenter only if its own look asks for them."""
+    needed = parse(look.mask).needed.union(_OUTLINES)
+    return {name: mask[at] for name, mask in masks.items() if name in needed}
+
+
 def _compared(
-    cut: Cut, masks: Mapping[MaskName, FloatImage], at: int, look: Look
+    cut: Cut, masks: Mapping[MaskName, FloatImage], look: Look
 ) -> tuple[FloatImage, FloatImage]:
     """Return where colours of the new face and of the footage are compared, (S, S) each."""
+    seen = _seen(cut, masks)
     if look.colour_from == "skin":
-        return cut.region, cut.region
-    side = (len(cut.mask), len(cut.mask))
-    regions = []
-    for name in _OUTLINES:
-        seen = cut.mask
-        if name in masks:
-            outline = torch.from_numpy(masks[name][at])[None, None]
-            seen = seen * F.interpolate(outline, side, mode="area")[0, 0].numpy()
-        regions.append(seen)
-    return regions[0], regions[1]
+        regions = [cut.region, cut.region]
+    else:
+        regions = [cut.mask * _of_crop(cut, masks.get(name)) for name in _OUTLINES]
+    # Where next to nothing of it is seen, the colours of what is before it are better than none.
+    hidden = [region * seen for region in regions]
+    first, second = regions if min(map(np.sum, hidden)) < MIN_REGION_PX else hidden
+    return first, second
+
+
+def _seen(cut: Cut, masks: Mapping[MaskName, FloatImage]) -> FloatImage:
+    """Return where nothing is known to be before the face, (S, S), 0..1."""
+    seen = _of_crop(cut, masks.get("seg_dst"))
+    if cut.shown is None:
+        return seen
+    crop_from_mask = cut.crop_from_frame.after(cut.shown.mask_from_frame.inverse())
+    shown = warp(cut.shown.mask, crop_from_mask, size_wh=seen.shape[::-1]).clip(0.0, 1.0)
+    return np.asarray(seen * shown, np.float32)
+
+
+def _of_crop(cut: Cut, mask: FloatImage | None) -> FloatImage:
+    """Return a mask of what was drawn at the size of its crop, (S, S); None: everywhere."""
+    if mask is None:
+        return np.ones_like(cut.mask)
+    return np.asarray(
+        F.interpolate(torch.from_numpy(mask)[None, None], cut.mask.shape, mode="area")[0, 0].numpy()
+    )
 
 
 def _at_size(image_BCHW: Tensor, like_BCHW: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ Enhance = Callable[[Tensor], Tensor]
 OPTION: Final = "--enhance"
 MAX_FACTOR: Final = 8
 MAX_SIDE_PX: Final = 2048
+"""Of what a network takes, and of what is kept of what it gives: a dozen frames of it wait."""
 _KIND: Final = "a network that enlarges pictures"
 _WANTED: Final = "one input of 1x3xHxW and one output of 1x3xkHxkW, both float"
 _DTYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -69,7 +70,8 @@ class Enhancer:
         """Return the faces enlarged; see Enhance.
 
         A network of a fixed size is given the faces resized to it; what it gives is the
-        result, enlarged if it is smaller than what it was asked to better.
+        result, enlarged if it is smaller than what it was asked to better, and shrunk to
+        MAX_SIDE_PX.
 
         Raises:
             ConfigError: It cannot take a picture of this size, or gives no finite numbers.
@@ -80,9 +82,9 @@ class Enhancer:
         results = []
         for face_3SS in given.cpu().numpy():
             out_13HH = outside.decode(self._run(inside.encode(face_3SS[None])))
-            results.append(torch.from_numpy(out_13HH))
-        enlarged = torch.cat(results).to(faces_B3SS.device)
-        return _resized(enlarged, max(side_px, enlarged.shape[-1])).clamp(0.0, 1.0)
+            wanted_px = max(side_px, min(out_13HH.shape[-1], MAX_SIDE_PX))
+            results.append(_resized(torch.from_numpy(out_13HH), wanted_px))
+        return torch.cat(results).to(faces_B3SS.device).clamp(0.0, 1.0)
 
     def _run(self, image_13SS: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the network makes of one picture, (1, 3, H, H), in its own span."""

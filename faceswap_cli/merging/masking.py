@@ -199,7 +199,9 @@ def _presence(drawn: Drawn, look: Look) -> float:
     if look.profile_fade == 0.0:
         return 1.0
     beyond_deg = abs(drawn.pose_deg[1]) - look.profile_fade
-    return min(max(1.0 - beyond_deg / PROFILE_DEG, 0.0), 1.0)
+    if not beyond_deg > 0.0:  # nor where the pose is not known: not a number
+        return 1.0
+    return max(1.0 - beyond_deg / PROFILE_DEG, 0.0)
 
 
 def _upright(drawn: Drawn, box: Box) -> tuple[FloatImage, FloatImage]:

@@ -68,7 +68,7 @@ def paste_batch(
                 if 0 not in job.part.size_wh:
                     alike[len(job.drawn.face), pasted.image.dtype.name].append(job)
         for jobs in alike.values():
-            _paint(jobs, look, device)
+            _paint_all(jobs, look, device)
     return done
 
 
@@ -107,6 +107,23 @@ class _Job:
     def outer(self) -> tuple[slice, slice]:
         """The same in its frame."""
         return slice(self.part.top, self.part.bottom), slice(self.part.left, self.part.right)
+
+
+def _paint_all(jobs: Sequence[_Job], look: Look, device: torch.device) -> None:
+    """Paint faces at once; where their boxes do not fit, half of them, and a single one elsewhere.
+
+    Nothing is painted before all is known, so that it can be begun again.
+    """
+    try:
+        _paint(jobs, look, device)
+        return
+    except torch.OutOfMemoryError:
+        half = len(jobs) // 2
+    if half == 0:
+        _paint(jobs, look, torch.device("cpu"))
+        return
+    _paint_all(jobs[:half], look, device)
+    _paint_all(jobs[half:], look, device)
 
 
 @torch.inference_mode()
@@ -175,10 +192,6 @@ def _masks(jobs: Sequence[_Job], look: Look, at_BHW2: Tensor) -> Tensor:
     mask = blur_each(mask, [look.feather * job.percent_px / 4.0 for job in jobs]) * shown
     slopes_px = [max(1.0, look.feather * job.percent_px * job.scale) for job in jobs]
     mask = mask * _crop_fade(at_BHW2, side, slopes_px)
-    for one, job in zip(mask[:, 0], jobs, strict=True):  # a box may be smaller than the stack
-        width, height = job.box.size_wh
-        one[height:] = 0.0
-        one[:, width:] = 0.0
     mask = torch.where(mask < float(LEAST), 0.0, mask)
     return torch.where(mask > 1.0 - float(LEAST), 1.0, mask)
 

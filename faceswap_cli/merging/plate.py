@@ -102,6 +102,6 @@ def _path(
 ) -> tuple[float, float]:
     """Return along which path the face is blurred, pixels."""
     x, y = (_SHUTTER * look.motion_blur * along for along in drawn.motion_px)
-    if np.hypot(x, y) < MIN_PATH_PX:
+    if not MIN_PATH_PX <= np.hypot(x, y) < np.inf:  # of a track of which a face is not a number
         return _STILL
     return choose_path(luma_of(face), luma_of(footage), mask, (x, y))

@@ -1,5 +1,8 @@
 """The masks of the faces of the footage: where a face is seen, and no hand in front of it."""
 
+import numpy as np
+
+from faceswap_cli.errors import MediaError
 from faceswap_cli.faces.faceset import AlignedFace, Faceset, read_mask
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.faces.store import Version
@@ -7,6 +10,8 @@ from faceswap_cli.geometry import Similarity, resizing
 from faceswap_cli.imaging import to_float
 from faceswap_cli.merging.look import Shown
 from faceswap_cli.types import GreyImage
+
+_LEAST_SCALE = 1e-6  # pixels of a mask per pixel of its frame: no crop shows so much of one
 
 
 class FaceMasks:
@@ -30,7 +35,14 @@ class FaceMasks:
             return None
         face, _ = self._faces[id(record)]
         mask = None if face.files is None else read_mask(face.files, face.path.name)
-        return None if mask is None else Shown(to_float(mask), mask_from_frame(record, mask))
+        if mask is None:
+            return None
+        place = mask_from_frame(record, mask)
+        if not (np.isfinite(place.matrix).all() and place.scale > _LEAST_SCALE):
+            raise MediaError(
+                "its record says that it shows nothing of its frame", seen_in=face.path
+            )
+        return Shown(to_float(mask), place)
 
 
 def mask_from_frame(record: FaceRecord, mask: GreyImage) -> Similarity:

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.faces.faceset import AlignedFace, Faceset, open_faceset
 from faceswap_cli.faces.record import FaceRecord
 from faceswap_cli.faces.store import find_aligned
-from faceswap_cli.files import fingerprint
+from faceswap_cli.files import expand_user, fingerprint
 from faceswap_cli.imaging import read_bytes
 from faceswap_cli.merging.choose import first_face
 from faceswap_cli.merging.cut import cut_face, to_faces
@@ -49,7 +50,7 @@ def open_studio(
     chosen: dict[int, list[FaceRecord]],
     *,
     models: Sequence[str],
-    masks: set[str],
+    masks: Sequence[Set[str]],
 ) -> Studio:
     """Open the models that a merge needs, and whatever works with them.
 
@@ -60,7 +61,7 @@ def open_studio(
         faceset: The faces of dst.
         chosen: Those that are replaced.
         models: Folders, as they were given; USUAL is the workspace's own.
-        masks: Names of what the masks are made of.
+        masks: Of each kind of mask that is asked for, the names of what it is made of.
 
     Raises:
         WorkspaceError: There is no such model, or no mask network where one is asked for.
@@ -68,13 +69,14 @@ def open_studio(
     """
     enhance, enhanced_by = _open_enhance(section, device)
     segmenter = None
-    if any(name.startswith("seg_") for name in masks):
+    if any(name.startswith("seg_") for name in set().union(*masks)):
         segmenter = open_segmenter(workspace.mask_model, device)
     first = first_face(faceset, chosen)
     studio = Studio({}, {}, {})
     for name in models:
         trained = open_trained(_folder(workspace, name), device)
-        instruct(trained.model, morph=section.morph, masks=sorted(masks))
+        for names in masks:
+            instruct(trained.model, morph=section.morph, masks=names)
         likeness = _give_likeness(workspace, section, name, trained, device, faceset)
         cut = cut_face(*first, face_type=trained.face_type, size_px=trained.resolution)
         studio.artists[name] = Artist(
@@ -101,7 +103,7 @@ def _folder(workspace: Workspace, name: str) -> Path:
     """Return the folder of a model: in the workspace, or anywhere else."""
     if name == USUAL:
         return workspace.model
-    places = [workspace.root / name, Path(name).expanduser().resolve()]
+    places = [workspace.root / name, expand_user(name).resolve()]
     for place in places:
         if place.is_dir():
             return place
@@ -134,18 +136,22 @@ def _give_likeness(
         strength=section.likeness,
         place=device.place,
     )
-    return fingerprint(strength=section.likeness, src=_names(src), dst=_names(dst.faces))
+    return fingerprint(strength=section.likeness, src=_digest(src), dst=_digest(dst.faces))
 
 
-def _names(faces: Sequence[AlignedFace]) -> list[str]:
-    return [face.path.name for face in faces]
+def _digest(faces: Sequence[AlignedFace]) -> str:
+    """Return what changes when other faces, or the same ones elsewhere, bear these names."""
+    seen = hashlib.sha256()
+    for face in faces:
+        seen.update(os.fsencode(face.path.name) + face.record.landmarks.tobytes())
+    return seen.hexdigest()
 
 
 def _open_enhance(section: MergeConfig, device: Device) -> tuple[Enhance | None, str]:
     """Return what enlarges faces, and what changes when it does."""
     if not section.enhance:
         return None, ""
-    path = Path(section.enhance).expanduser()
+    path = expand_user(section.enhance)
     data = read_bytes(path, at_most=MAX_FILE_BYTES)
     digest = hashlib.sha256(data).hexdigest()
     return open_enhancer(data, path.name, device=device.name), digest

@@ -166,7 +166,10 @@ class Flow:
         at = next(i for i, found in enumerate(window) if found is sketch)
         smoothed = steady(window, at, strength=look.steady)
         if look.deflicker > 0.0:
-            smoothed = replace(smoothed, face=deflicker(window, at, strength=look.deflicker))
+            # Numbers of this frame alone would put back the flicker that they were measured on.
+            numbers = steady(window, at, strength=max(look.steady, look.deflicker)).colour
+            calm = deflicker(window, at, strength=look.deflicker)
+            smoothed = replace(smoothed, face=calm, colour=numbers)
         return smoothed
 
     def _drawn(self, frames: Iterable[Frame]) -> Iterator[_Seen]:

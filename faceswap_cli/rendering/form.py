@@ -1,7 +1,5 @@
 """How the pictures of a result are encoded: [video], and what the footage is like."""
 
-from fractions import Fraction
-
 from faceswap_cli.config import VideoConfig
 from faceswap_cli.media.encoding import Encoding, PictureForm
 from faceswap_cli.media.encoding_choice import resolve_depth
@@ -25,20 +23,17 @@ def encoding_of(section: VideoConfig, *, bits: int) -> Encoding:
     )
 
 
-def form_of(
-    info: VideoInfo, *, size_wh: tuple[int, int] | None = None, rate: Fraction | None = None
-) -> PictureForm:
+def form_of(info: VideoInfo, *, size_wh: tuple[int, int] | None = None) -> PictureForm:
     """Return what the pictures made from some footage have in common.
 
     Args:
         info: Of the footage.
         size_wh: Of the pictures, if they have another size.
-        rate: Frames a second, if known better than from the header.
     """
     return PictureForm(
         size_wh=size_wh or info.size_wh,
         time_base=info.time_base,
-        rate_hint=rate or info.average_rate,
+        rate_hint=info.average_rate,
         colour=info.colour,
         pixel_aspect=info.pixel_aspect,
         hdr=info.hdr,

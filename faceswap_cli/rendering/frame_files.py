@@ -52,14 +52,16 @@ class FrameFiles:
         if self._redo:
             return
         foreign = sorted(
-            path.name
-            for path in self._workspace.merged.glob(f"[!.]*.{self._section.format}")
+            path
+            for example in self._paths("[!.]*")
+            for path in example.parent.glob(example.name)
             if path.stem not in self._manifest.items
         )
         if foreign:
             raise WorkspaceError(
-                f"{len(foreign)} pictures were not made by this stage, the first is {foreign[0]}",
-                seen_in=self._workspace.merged,
+                f"{len(foreign)} pictures were not made by this stage,"
+                f" the first is {foreign[0].name}",
+                seen_in=foreign[0].parent,
                 fix="move them away, or add --redo to have them overwritten",
             )
 

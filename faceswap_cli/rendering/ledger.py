@@ -7,6 +7,7 @@ from faceswap_cli.files import Manifest
 
 COMPLETE = "*"
 """The name under which stands whether all frames are as the settings say."""
+UNFINISHED = {COMPLETE: {"complete": False}}
 _SEGMENT = "segment "
 
 
@@ -32,16 +33,22 @@ def count_merged(items: Mapping[str, Any], *, stream: bool) -> int:
 
     Args:
         items: Of the manifest.
-        stream: Count the frames of segments, not those that are files.
+        stream: Count the frames of segments, not those that are files. Of segments that
+            overlap, as those of another length do, the earlier ones count.
     """
     if stream:
-        return sum(
-            int(entry.get("frames", 0))
-            for name, entry in items.items()
-            if name.startswith(_SEGMENT) and isinstance(entry, dict)
-        )
+        return _count_streamed(items)
     return sum(
         bool(entry)
         for name, entry in items.items()
         if name != COMPLETE and not name.startswith(_SEGMENT)
     )
+
+
+def _count_streamed(items: Mapping[str, Any]) -> int:
+    count = end = 0
+    for name in sorted(name for name in items if name.startswith(_SEGMENT)):
+        first, entry = int(name.removeprefix(_SEGMENT)), items[name]
+        if isinstance(entry, dict) and first >= end:
+            count, end = count + int(entry["frames"]), first + int(entry["frames"])
+    return count

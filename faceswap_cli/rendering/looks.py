@@ -1,5 +1,6 @@
 """How faces are put in, frame by frame: [merge], and what [[merge.shot]] changes."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
@@ -48,6 +49,6 @@ class Looks:
         return replace(look, light="signal") if self._is_hdr else look
 
 
-def asked_masks(looks: list[Look]) -> set[str]:
-    """Return the names of all that the masks are made of."""
-    return {name for look in looks for name in parse(look.mask).names}
+def asked_masks(looks: Sequence[Look]) -> list[frozenset[str]]:
+    """Return, for each kind of mask that is asked for, the names of all that it is made of."""
+    return list(dict.fromkeys(frozenset(parse(look.mask).names) for look in looks))

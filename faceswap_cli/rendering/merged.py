@@ -44,6 +44,27 @@ class Merged:
             return self.workspace.merged_layer, ".png"
         return self.workspace.merged, f".{self.settings.get('format', 'png')}"
 
+    def check_files(self, *, alpha: bool) -> None:
+        """Make sure that the last merge was one into files.
+
+        Args:
+            alpha: Not of frames, but of the new faces alone.
+
+        Raises:
+            WorkspaceError: What there may be of them is of an earlier one.
+        """
+        if self.is_stream:
+            what, option = "the last merge has streamed its frames", " --no-stream"
+        elif alpha and not self.settings.get("layer", True):
+            what, option = "the last merge was one without layers", " --layer"
+        else:
+            return
+        raise WorkspaceError(
+            f"{what}: any such files are of an earlier one",
+            seen_in=self.workspace.manifest("merge"),
+            fix=f"faceswap-cli merge {self.workspace.root}{option}",
+        )
+
 
 def read_merged(workspace: Workspace, source: Source) -> Merged:
     """Return what the last merge was; an old workspace may have frames without a manifest.
@@ -75,8 +96,9 @@ def find_frames(
     """Return the merged frame of each frame of the footage, in order.
 
     Raises:
-        WorkspaceError: Some are not there.
+        WorkspaceError: Some are not there, or are those of an earlier merge.
     """
+    merged.check_files(alpha=alpha)
     folder, suffix = merged.folder_and_suffix(alpha=alpha)
     frames = [folder / f"{source.frame_name(timed.index)}{suffix}" for timed in times]
     there = {path.name for path in folder.glob(f"*{suffix}")}
@@ -134,10 +156,10 @@ def _check_encoding(merged: Merged, section: VideoConfig) -> Encoding:
             seen_in=merged.workspace.manifest("merge"),
             fix=f"give video those settings, or run `{merged.command}` with the new ones first",
         )
-    if section.label != merged.settings.get("label", ""):
+    if section.label != (drawn := merged.settings.get("label", "")):
         raise ConfigError(
-            "a label cannot be drawn into frames that merge --stream has encoded",
+            f"merge --stream has encoded frames with the label {drawn!r}, not {section.label!r}",
             seen_in="video.label",
-            fix=f"leave it empty, or merge into files: faceswap-cli merge {merged.workspace.root}",
+            fix=f"give video that label, or `{merged.command} --video-label TEXT` first",
         )
     return encoding

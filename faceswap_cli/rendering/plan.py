@@ -4,7 +4,6 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -92,11 +91,6 @@ class Plan:
                 found.update(self.neighbours(frame, face))
         return found
 
-    @cached_property
-    def num_swapped(self) -> int:
-        """How many frames get a new face."""
-        return len(self.faces)
-
 
 def _place(
     chosen: Mapping[int, Sequence[Chosen]], masks: FaceMasks, models: Mapping[str, str]
@@ -117,6 +111,7 @@ def _place(
             digest = fingerprint(
                 points=points[at].tolist(),
                 motion=motion_px,
+                pose=face.record.pose_deg,
                 model=models[face.model],
                 mask=masks.version(face.record),
             )

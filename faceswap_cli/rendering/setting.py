@@ -7,7 +7,7 @@ import numpy as np
 
 from faceswap_cli.config import InputConfig, MergeConfig
 from faceswap_cli.device import Device
-from faceswap_cli.errors import ConfigError, WorkspaceError
+from faceswap_cli.errors import ConfigError, GeometryError, WorkspaceError
 from faceswap_cli.faces.faceset import Faceset, open_faceset
 from faceswap_cli.faces.store import find_aligned
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
@@ -20,12 +20,15 @@ from faceswap_cli.merging.choose import check_origin, check_time
 from faceswap_cli.merging.shown import FaceMasks
 from faceswap_cli.rendering.artists import Studio, open_studio
 from faceswap_cli.rendering.looks import Looks, asked_masks
-from faceswap_cli.rendering.people import USUAL, Chosen, choose
+from faceswap_cli.rendering.people import Chosen, choose
 from faceswap_cli.rendering.plan import Placed, Plan
 from faceswap_cli.workspace import Workspace
 
 SHAVE_REACH, SHAVE_MARGIN = 1.5, 3.0
 """How much further than it is asked for a shave may look: a turned head; per cent of the face."""
+
+CUBIC_PX = 3
+"""How far beyond a pixel the resampling looks, and one to round."""
 
 
 @dataclass
@@ -93,7 +96,7 @@ def set_up(
         device,
         faceset,
         records,
-        models=sorted({face.model for faces in chosen.values() for face in faces} or {USUAL}),
+        models=sorted({face.model for faces in chosen.values() for face in faces}),
         masks=asked_masks([look for one in looks for look in one.all()]),
     )
     masks = FaceMasks(faceset, respected=section.respect_masks)
@@ -108,7 +111,10 @@ def part_of(setting: Setting, index: int) -> PartBox | None:
     for face in setting.plan.faces.get(index, []):
         artist, look = setting.studio.artists[face.chosen.model], setting.plan.look(index)
         side = artist.size_px
-        frame_from_crop = crop_from_frame(face.landmarks, artist.face_type, side).inverse()
+        try:
+            frame_from_crop = crop_from_frame(face.landmarks, artist.face_type, side).inverse()
+        except GeometryError:  # whoever cuts it out reports it
+            continue
         square = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64) - 0.5
         corners.append(frame_from_crop.apply(square))
         if look.shave > 0.0:  # beside the jaw, as far as a beard is looked for
@@ -116,7 +122,9 @@ def part_of(setting: Setting, index: int) -> PartBox | None:
             around = SHAVE_REACH * (look.shave + EDGE + SHAVE_MARGIN) / 100.0 * face_px
             corners += [face.landmarks[:17] - around, face.landmarks[:17] + around]
         moved = max(0.0, look.face_scale) + max(abs(look.face_x), abs(look.face_y))
-        pad_px = max(pad_px, moved / 100.0 * side * frame_from_crop.scale)
+        # A crop that shrinks is low-passed, over three standard deviations, before it is cut.
+        resampled_px = 1.5 * frame_from_crop.scale + CUBIC_PX
+        pad_px = max(pad_px, moved / 100.0 * side * frame_from_crop.scale + resampled_px)
     if not corners:
         return None
     size_wh = setting.source.info.size_wh

@@ -1,6 +1,6 @@
 """Merged frames straight into an encoder, in segments that outlive a kill."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import ExitStack
 from dataclasses import asdict
 from fractions import Fraction
@@ -23,6 +23,8 @@ from faceswap_cli.workspace import Workspace
 Made = tuple[Any, Fraction, Fraction]
 """A picture for the encoder, its time and its duration."""
 
+MISSING = "missing: its whole segment cannot be encoded"
+
 
 class Stream:
     """Segments of `length` frames in merged_stream/; use as a context manager.
@@ -37,6 +39,7 @@ class Stream:
         length: Frames of a segment.
         patched: Paint into the decoder's own pictures, so that no other sample changes.
         label: Written into every picture, which must not be patched then; empty: none.
+        lost: Frames that cannot be made; it grows while they come.
         report: Is told the index of a frame that is missing, and why.
         watch: Is told where the time goes.
     """
@@ -53,6 +56,7 @@ class Stream:
         length: int,
         patched: bool,
         label: str = "",
+        lost: Set[int] = frozenset(),
         report: Callable[[int, str], None],
         watch: Stopwatch,
     ) -> None:
@@ -69,7 +73,9 @@ class Stream:
             label=label,
         )
         self._done = dict[int, bool]()
-        self._threads, self._label = local(), label
+        self.num_dropped = 0
+        """Frames that came, and whose segment was given up."""
+        self._threads, self._label, self._lost = local(), label, lost
 
     def __enter__(self) -> Self:
         return self
@@ -130,11 +136,10 @@ class Stream:
         if first != self._first:
             self._close()
             self._open(first)
+        if self._write is not None and index != self._next:
+            self._give_up()
         if self._write is None:
-            return
-        if index != self._next:
-            self._report(self._next, "missing: its whole segment cannot be encoded")
-            self._drop()
+            self.num_dropped += 1
             return
         with self._watch.timing("encode"):
             self._write(*made)
@@ -152,8 +157,11 @@ class Stream:
         self._write = self._stack.enter_context(open_segment(path, self._form, self._encoding))
 
     def _close(self) -> None:
-        """Complete the present segment, and record it."""
+        """Complete the present segment, and record it; drop it if its last frames are missing."""
         if self._write is None:
+            return
+        if self._next in self._lost and self._next < self._first + self._length:
+            self._give_up()
             return
         with self._watch.timing("encode"):
             self._stack.close()
@@ -165,8 +173,10 @@ class Stream:
         }
         self._manifest.add(segment_name(self._first), entry)
 
-    def _drop(self) -> None:
-        """Give the present segment up; what is there of it is removed."""
+    def _give_up(self) -> None:
+        """Report the frame that is missing in the present segment, and remove what there is."""
+        self._report(self._next, MISSING)
+        self.num_dropped += self._next - self._first
         error = RuntimeError("a frame is missing")
         try:
             self._stack.__exit__(RuntimeError, error, None)

@@ -1,15 +1,18 @@
 """A small moving preview of the result, for where a video is too much."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from faceswap_cli import __version__
 from faceswap_cli.config import VideoConfig
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.files import Manifest, fingerprint, only_one, sweep_partials
-from faceswap_cli.media.animation import choose_moments, write_animation
+from faceswap_cli.media.animation import LONGEST_S, choose_moments, write_animation
 from faceswap_cli.media.pictures import BadFrame
 from faceswap_cli.media.source import Source, open_source
+from faceswap_cli.media.span import Span
 from faceswap_cli.progress import progress
+from faceswap_cli.rendering.pieces import file_state
 from faceswap_cli.types import RgbImage
 from faceswap_cli.workspace import StageReport, Workspace
 
@@ -36,27 +39,27 @@ def run_animation(workspace: Workspace, section: VideoConfig, *, redo: bool = Fa
             seen_in=workspace.root,
             fix=f"faceswap-cli video {workspace.root}",
         )
-    with only_one(workspace.stages, "animation"):
+    # The lock of video: both sweep the folder in which the other one's files are in the making.
+    with only_one(workspace.stages, "video"):
         sweep_partials(workspace.root)
-        manifest = Manifest.open(workspace.manifest("animation"), {}, redo=redo)
-        stat = result.stat()
-        made_of = fingerprint(
-            result=[result.name, stat.st_size, stat.st_mtime_ns], signed=section.credentials
-        )
+        manifest = Manifest.open(workspace.manifest("animation"), {})
+        made_of = fingerprint(result=file_state(result), signed=section.credentials)
         report.facts["preview"] = str(target)
         if target.exists() and not redo:
-            if target.name not in manifest.items:
+            known = manifest.items.get(target.name, {})  # None: we were killed while we wrote it
+            entry = known if isinstance(known, dict) else {}
+            if known is not None and entry.get("file") != file_state(target):
                 raise WorkspaceError(
-                    f"{target.name} was not made by this stage",
+                    f"{target.name} was not made by this stage, or was changed since",
                     seen_in=target,
                     fix="move it away, or add --redo to overwrite it",
                 )
-            if manifest.items[target.name] == made_of:
+            if entry.get("made_of") == made_of:
                 report.kept = 1
                 return report
         manifest.add(target.name, None)
         _write(workspace, section)
-        manifest.add(target.name, made_of)
+        manifest.add(target.name, {"made_of": made_of, "file": file_state(target)})
         report.done = 1
         return report
 
@@ -64,15 +67,17 @@ def run_animation(workspace: Workspace, section: VideoConfig, *, redo: bool = Fa
 def _write(workspace: Workspace, section: VideoConfig) -> None:
     result = workspace.result(section.container)
     target = result.with_suffix(f".{section.animation}")
-    clip = open_source(result)
+    from faceswap_cli.media.credentials import prepare_key, sign_file
+
+    key = None
+    if section.credentials:  # before the work, which a bad certificate would leave unsigned
+        key = prepare_key(section.certificate, section.private_key, workspace.credentials)
+    clip = open_source(result, Span(end_s=Fraction(LONGEST_S)))
     times = clip.times()
     chosen = choose_moments([(timed.time_s, timed.duration_s) for timed in times])
     moments = [(times[i].time_s, times[i].duration_s) for i in chosen]
     write_animation(target, _pictures(clip, chosen), moments)
-    if section.credentials:
-        from faceswap_cli.media.credentials import prepare_key, sign_file
-
-        key = prepare_key(section.certificate, section.private_key, workspace.credentials)
+    if key is not None:
         sign_file(
             target, target, title=target.name, parent=result, key=key, tool_version=__version__
         )

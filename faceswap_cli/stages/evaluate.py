@@ -19,6 +19,7 @@ from faceswap_cli.evaluating.outcome import (
     BUILT_IN_NOTE,
     Embedding,
     Outcome,
+    count_frames,
     count_reasons,
     main_figures,
 )
@@ -139,7 +140,7 @@ def _report(workspace: Workspace, outcome: Outcome) -> StageReport:
         report.facts["old face between new ones"] = _ranges(
             [(gap.first, gap.last) for gap in outcome.gaps]
         )
-    report.facts["frames that need a look"] = len(outcome.doubts)
+    report.facts["frames that need a look"] = count_frames(outcome.doubts)
     for code, count in count_reasons(outcome.doubts).most_common():
         report.facts[f"needs a look: {code.replace('_', ' ')}"] = (
             f"{count} frames: {_worst(outcome.doubts, code)}"

@@ -30,7 +30,14 @@ from faceswap_cli.extracting.steady import SteadyFaces
 from faceswap_cli.extracting.tell import refuse_nobody, tell_side
 from faceswap_cli.extracting.understand import Clip, understand
 from faceswap_cli.faces.sighting_store import SightingStore
-from faceswap_cli.files import Manifest, fingerprint, only_one, read_manifest, sweep_partials
+from faceswap_cli.files import (
+    Manifest,
+    expand_user,
+    fingerprint,
+    only_one,
+    read_manifest,
+    sweep_partials,
+)
 from faceswap_cli.media.source import Source, open_clips
 from faceswap_cli.media.span import FrameRanges
 from faceswap_cli.progress import progress
@@ -199,7 +206,7 @@ def _settings(run: _Side, source: Source) -> dict[str, Any]:
 
 def _stamp(name: str) -> list[int]:
     """Return what changes when the file does that a setting names."""
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if not name or not path.is_file():
         return []
     return [path.stat().st_size, path.stat().st_mtime_ns]

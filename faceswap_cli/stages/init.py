@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceswap_cli.errors import ConfigError, MediaError, WorkspaceError
-from faceswap_cli.files import explain_write_error, replacing, write_atomic
+from faceswap_cli.files import expand_user, explain_write_error, replacing, write_atomic
 from faceswap_cli.media.pictures import list_pictures
 from faceswap_cli.media.source import Source, open_source
 from faceswap_cli.media.span import Span
@@ -49,10 +49,10 @@ def run_init(
         ConfigError: A span is none, or config.toml says another one.
         WorkspaceError: The workspace holds other footage, or cannot be written.
     """
-    workspace = Workspace(root.expanduser().resolve())
+    workspace = Workspace(expand_user(root).resolve())
     spans = {"src_span": src_span, "dst_span": dst_span}
     wanted = {key: text.strip() for key, text in spans.items() if text}
-    inputs = {"src": src.expanduser().resolve(), "dst": dst.expanduser().resolve()}
+    inputs = {"src": expand_user(src).resolve(), "dst": expand_user(dst).resolve()}
     report = StageReport("init")
     for side in SIDES:
         span = Span.parse(wanted.get(f"{side}_span", "0-"))
@@ -71,7 +71,7 @@ def run_init(
 
 def copy_template(root: Path) -> None:
     """Make the folders of a workspace and the files of workspace_template that are missing."""
-    workspace = Workspace(root.expanduser().resolve())
+    workspace = Workspace(expand_user(root).resolve())
     try:
         for folder in [*(workspace.aligned(side) for side in SIDES), workspace.model]:
             folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def _plan_more(workspace: Workspace, side: Side, origins: Sequence[Path]) -> lis
     """Return what to link of further videos, data_SIDE_2.* ..., or raise an error."""
     links = []
     for number, origin in enumerate(origins, start=2):
-        path = origin.expanduser().resolve()
+        path = expand_user(origin).resolve()
         _open_input(path, Span())
         if path.is_dir():
             raise ConfigError(

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from faceswap_cli.config import InputConfig, MergeConfig, VideoConfig
-from faceswap_cli.device import Device, choose_device, shared_cores
+from faceswap_cli.device import Device, choose_device, keep_freed_memory, shared_cores
+from faceswap_cli.errors import ConfigError
 from faceswap_cli.files import Manifest, only_one, sweep_partials
 from faceswap_cli.media.encoding import check_encoding
 from faceswap_cli.media.patching import can_patch
@@ -20,7 +21,7 @@ from faceswap_cli.readahead import read_ahead
 from faceswap_cli.rendering.flow import Flow
 from faceswap_cli.rendering.form import encoding_of, form_of
 from faceswap_cli.rendering.frame_files import FrameFiles
-from faceswap_cli.rendering.ledger import mark
+from faceswap_cli.rendering.ledger import UNFINISHED, mark
 from faceswap_cli.rendering.on_gpu import painted
 from faceswap_cli.rendering.render import Sink, render
 from faceswap_cli.rendering.setting import Setting, part_of, set_up
@@ -58,28 +59,43 @@ def run_merge(
 
     Raises:
         WorkspaceError: No faces, no model, faces of another video, foreign pictures, ...
-        ConfigError: The model cannot do what morph or mask asks for, or no encoder can what
-            `video` asks for.
+        ConfigError: The model cannot do what morph or mask asks for, no encoder can what
+            `video` asks for, or frames are to be streamed that have to be files.
         MediaError: The footage cannot be read, or the encoder fails.
         DeviceError: The device is missing, or its memory is too small for the batch.
     """
     video = video or VideoConfig()
+    if section.stream:
+        _check_stream(section, video)
     with only_one(workspace.stages, "merge"):
         sweep_partials(workspace.stages, workspace.merged, workspace.merged_masks)
         sweep_partials(workspace.merged_layer, workspace.merged_stream)
         device = choose_device(section.device)
+        keep_freed_memory()
         setting = set_up(workspace, section, inputs, device)
         settings = section.model_dump(mode="json") | {"footage": setting.source.fingerprint()}
         if section.stream:
             encoding = encoding_of(video, bits=setting.bits)
             check_encoding(workspace.result(video.container).suffix, encoding)
             settings |= {"encoding": asdict(encoding), "label": video.label}
-        manifest = Manifest.open(workspace.manifest("merge"), settings, redo=redo, mixed=True)
+        path = workspace.manifest("merge")
+        manifest = Manifest.open(path, settings, redo=redo, mixed=UNFINISHED)
         patches = section.stream and can_patch(setting.source.info) and not video.label
         merge = _Merge(workspace, section, setting, manifest, device, patches)
         with shared_cores(device), merge.open_sink(video, redo=redo) as sink:
             merge.run(sink)
         return merge.told()
+
+
+def _check_stream(section: MergeConfig, video: VideoConfig) -> None:
+    """Raise ConfigError for what is made of files: else it would be left out without a word."""
+    for is_asked, key in ((section.layer, "merge.layer"), (video.alpha, "video.alpha")):
+        if is_asked:
+            raise ConfigError(
+                f"{key} needs the new face alone in files, and merge.stream writes none",
+                seen_in=key,
+                fix="merge with --no-stream, or leave it out",
+            )
 
 
 @dataclass
@@ -96,6 +112,8 @@ class _Merge:
     report: StageReport = field(default_factory=lambda: StageReport("merge"))
     watch: Stopwatch = field(default_factory=Stopwatch)
     sink: Any = None
+    lost: set[int] = field(default_factory=set)
+    """Frames that could not be made."""
 
     @property
     def source(self) -> Source:
@@ -122,6 +140,7 @@ class _Merge:
                 length=video.segment,
                 patched=self.patches,
                 label=video.label,
+                lost=self.lost,
                 report=self._fail,
                 watch=self.watch,
             )
@@ -198,13 +217,16 @@ class _Merge:
             if frame is None:
                 return
             if isinstance(frame, BadFrame):
+                self.lost.add(frame.index)
                 self.report.failed[frame.name] = frame.reason
                 bar.update()
             else:
                 yield frame
 
     def _fail(self, index: int, reason: str) -> None:
-        self.report.failed[self.source.frame_name(index)] = reason
+        self.lost.add(index)
+        name, failed = self.source.frame_name(index), self.report.failed
+        failed[name] = f"{failed[name]}; {reason}" if name in failed else reason
 
     def _count(self, bar: "tqdm[NoReturn]", *, done: int = 0, kept: int = 0) -> None:
         self.report.done += done
@@ -214,9 +236,10 @@ class _Merge:
     def told(self) -> StageReport:
         """Return the report, with what else is worth knowing."""
         report, studio = self.report, self.setting.studio
-        num_frames = report.done + report.kept
-        report.facts["swapped"] = self.setting.plan.num_swapped
-        report.facts["passed_through"] = num_frames - self.setting.plan.num_swapped
+        report.done -= getattr(self.sink, "num_dropped", 0)
+        swapped = len(self.setting.plan.faces.keys() - self.lost)
+        report.facts["swapped"] = swapped
+        report.facts["passed_through"] = report.done + report.kept - swapped
         report.facts["seconds"] = self.watch.seconds()
         if self.source.losses.num_packets:
             report.facts["packets_not_decoded"] = self.source.losses.num_packets

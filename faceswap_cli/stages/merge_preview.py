@@ -1,14 +1,15 @@
 """A few merged frames on one sheet, in seconds: before a night is spent on all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from faceswap_cli.config import InputConfig, MergeConfig
 from faceswap_cli.device import choose_device, shared_cores
-from faceswap_cli.errors import WorkspaceError
+from faceswap_cli.errors import MediaError, WorkspaceError
 from faceswap_cli.imaging import write_image
 from faceswap_cli.media.pictures import BadFrame
+from faceswap_cli.media.reader import Frame
 from faceswap_cli.progress import Stopwatch, progress
 from faceswap_cli.rendering.flow import Flow
 from faceswap_cli.rendering.overrides import with_overrides
@@ -51,8 +52,14 @@ def run_preview(
         setting = set_up(workspace, section, inputs, device, others=sections)
         chosen = spread(list(setting.plan.faces), frames)
         for one, name in zip(sections, compare or ["merged"], strict=True):
-            columns.append(_merged(setting.looking(one), chosen, name=name))
+            columns.append(_merged(setting.looking(one), chosen, report.failed, name=name))
     first = columns[0]
+    if not first:
+        raise MediaError(
+            f"none of the frames can be merged: {'; '.join(report.failed.values())}",
+            seen_in=setting.source.info.path,
+            fix=f"faceswap-cli merge {workspace.root}, which goes on with all others",
+        )
     if compare:
         rows: list[Sequence[RgbImage]] = [
             [first[index][0], *(column[index][1] for column in columns)] for index in first
@@ -76,26 +83,34 @@ def spread(frames: Sequence[int], number: int) -> list[int]:
 
 
 def _merged(
-    setting: Setting, chosen: Sequence[int], *, name: str
+    setting: Setting, chosen: Sequence[int], failed: dict[str, str], *, name: str
 ) -> dict[int, tuple[RgbImage, RgbImage]]:
-    """Return the tiles of footage and of merged frames, by frame index."""
+    """Return the tiles of footage and of merged frames, by frame index; note those that fail."""
     wanted, last = setting.plan.needed(chosen), max(chosen)
     tiles: dict[int, tuple[RgbImage, RgbImage]] = {}
+
+    def fail(index: int, reason: str) -> None:
+        if index in chosen:  # of others, only what was to be smoothed with them is missing
+            failed[setting.source.frame_name(index)] = reason
+
     flow = Flow(
         setting.plan,
         setting.studio.artists,
         setting.masks,
-        report=lambda index, reason: None,
+        report=fail,
         check=setting.check,
         watch=Stopwatch(),
     )
-    frames = (
-        frame
-        for frame in setting.source.frames(lambda index: index in wanted, deep=setting.deep)
-        if not isinstance(frame, BadFrame)
-    )
+
+    def good() -> Iterator[Frame]:
+        for frame in setting.source.frames(lambda index: index in wanted, deep=setting.deep):
+            if isinstance(frame, BadFrame):
+                fail(frame.index, frame.reason)
+            else:
+                yield frame
+
     with progress(name, total=len(chosen), unit="frame") as bar:
-        for ready in flow.run(frames, lambda index: index in set(chosen)):
+        for ready in flow.run(good(), lambda index: index in set(chosen)):
             if ready.look is not None:
                 index, image = ready.frame.index, ready.frame.image
                 points = setting.plan.faces[index][0].landmarks

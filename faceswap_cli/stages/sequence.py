@@ -16,7 +16,6 @@ from faceswap_cli.files import (
     checksum,
     fingerprint,
     only_one,
-    read_manifest,
     sweep_partials,
     write_atomic,
 )
@@ -25,6 +24,8 @@ from faceswap_cli.media.provenance import with_synthetic_mark
 from faceswap_cli.media.sequences import KINDS, SUFFIXES, SequenceKind, encode_pictures
 from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.progress import progress
+from faceswap_cli.rendering.frame_times import frame_times
+from faceswap_cli.rendering.merged import read_merged
 from faceswap_cli.workspace import StageReport, Workspace
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def run_sequence(
 
     Raises:
         ConfigError: section.sequence is "none".
-        WorkspaceError: Merged frames, masks or layers are missing.
+        WorkspaceError: Merged frames, masks or layers are missing, or not of the last merge.
         MediaError: The footage cannot be read.
     """
     if section.sequence == "none":
@@ -82,7 +83,7 @@ def run_sequence(
         sweep_partials(workspace.stages, folder)
         source = open_side(workspace, "dst", inputs)
         items = _find_items(workspace, source, alpha=section.alpha)
-        manifest = Manifest.open(workspace.manifest("sequence"), {}, redo=redo)
+        manifest = Manifest.open(workspace.manifest("sequence"), {}, redo=redo, mixed={})
         made = _Sequence(
             folder,
             section.sequence,
@@ -90,8 +91,10 @@ def run_sequence(
             manifest=manifest,
             redo=redo,
             signing=_open_signing(workspace, section, source),
+            signed_by=section.certificate,
         )
         made.run(items)
+        made.warn_of_others(items)
         made.report.facts |= {"folder": str(folder), "kind": section.sequence}
         return made.report
 
@@ -99,7 +102,7 @@ def run_sequence(
 def _open_signing(workspace: Workspace, section: VideoConfig, source: Source) -> "Signing | None":
     """Return what signs the pictures; None, and said so, if nobody asks for it or can."""
     if not section.credentials:
-        _log.warning("the pictures are not signed, as asked")
+        _log.warning("the pictures are not signed, as asked: at most their metadata say what it is")
         return None
     if section.sequence == "exr":
         _log.warning("EXR files cannot hold credentials: the pictures are not signed")
@@ -116,23 +119,21 @@ def _find_items(workspace: Workspace, source: Source, *, alpha: bool) -> list[_I
     """Return what each frame of the footage is made from.
 
     Raises:
-        WorkspaceError: Some of it is missing.
+        WorkspaceError: Some of it is missing, or not of the last merge.
     """
-    settings, _ = read_manifest(workspace.manifest("merge"))
-    suffix = f".{settings.get('format', 'png')}"
+    merged = read_merged(workspace, source)
+    merged.check_files(alpha=alpha)
+    folder, suffix = merged.folder_and_suffix(alpha=alpha)
     items = []
-    for timed in source.times():
+    for timed in frame_times(source, workspace.times("dst")):
         stem = source.frame_name(timed.index)
-        made_from = {"picture": workspace.merged_layer / f"{stem}.png"}
+        made_from = {"picture": folder / f"{stem}{suffix}"}
         if not alpha:
-            made_from = {
-                "picture": workspace.merged / f"{stem}{suffix}",
-                "matte": workspace.merged_masks / f"{stem}.png",
-            }
+            made_from["matte"] = workspace.merged_masks / f"{stem}.png"
         items.append(_Item(timed.index, made_from))
     missing = [path for item in items for path in item.missing()]
     if missing:
-        how = " --layer" if alpha else " --no-stream" if settings.get("stream") else ""
+        how = " --layer" if alpha else ""
         raise WorkspaceError(
             f"{len(missing)} merged pictures are missing, the first is {missing[0].name}",
             seen_in=missing[0].parent,
@@ -151,6 +152,8 @@ class _Sequence:
     manifest: Manifest
     redo: bool
     signing: "Signing | None" = None
+    signed_by: str = ""
+    """The certificate, if it is the user's own."""
     report: StageReport = field(default_factory=lambda: StageReport("sequence"))
 
     def run(self, items: list[_Item]) -> None:
@@ -173,6 +176,18 @@ class _Sequence:
                     self._settle(*waiting.popleft())
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def warn_of_others(self, items: list[_Item]) -> None:
+        """Say so if pictures of an earlier, longer run stand behind those of this one."""
+        ours = {path.name for item in items for path in self._paths(item).values()}
+        pattern = f".[0-9]*{SUFFIXES[self.kind]}"
+        found = [path for name in NAMES.values() for path in self.folder.glob(name + pattern)]
+        others = sorted(path.name for path in found if path.name not in ours)
+        if others:
+            _log.warning(
+                "%s: %d pictures are not of this sequence, the first is %s: move them away",
+                *(self.folder, len(others), others[0]),
+            )
 
     def _is_wanted(self, item: _Item) -> bool:
         """Tell whether a frame is to be written; count it if not."""
@@ -214,15 +229,16 @@ class _Sequence:
             self.transfer,
         )
         paths = self._paths(item)
+        if paths["picture"].suffix == ".png":
+            files["picture"] = with_synthetic_mark(files["picture"], __version__)
         if self.signing is not None:
-            files["picture"] = self._signed(self.signing, files["picture"], paths["picture"])
+            name = paths["picture"]
+            files["picture"] = self.signing.sign_picture(
+                files["picture"], name.suffix, title=name.name
+            )
         for part, data in files.items():
             write_atomic(paths[part], data)
         return {"key": key, "files": {paths[part].name: checksum(files[part]) for part in files}}
-
-    def _signed(self, signing: "Signing", data: bytes, path: Path) -> bytes:
-        marked = with_synthetic_mark(data, __version__) if path.suffix == ".png" else data
-        return signing.sign_picture(marked, path.suffix, title=path.name)
 
     def _settle(self, item: _Item, written: Future[dict[str, Any]]) -> None:
         try:
@@ -244,7 +260,7 @@ class _Sequence:
         return fingerprint(
             kind=self.kind,
             transfer=self.transfer,
-            signed=self.signing is not None,
+            signed=self.signing and self.signed_by,
             made_from=[str(path.parent.name) for path in item.made_from.values()],
             seen=[(stat.st_size, stat.st_mtime_ns) for stat in stats],
         )

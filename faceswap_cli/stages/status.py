@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from faceswap_cli.config import Config
+from faceswap_cli.config_merge import CONTAINERS
 from faceswap_cli.errors import FaceswapError
 from faceswap_cli.faces.metadata import read_comment
 from faceswap_cli.faces.store import FaceFiles, find_aligned, open_files
 from faceswap_cli.files import read_manifest
 from faceswap_cli.media.source import open_side
-from faceswap_cli.rendering.ledger import count_merged
+from faceswap_cli.rendering.ledger import count_merged, is_complete
 from faceswap_cli.settings import load_config
 from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import Workspace
 
 NUM_LISTED = 8
-CONTAINERS = ("mp4", "mkv", "mov")
 _CHECKPOINT = re.compile(r"iter_(\d+)\.safetensors")
 _HEADER_BYTES = 256 * 1024  # holds a record with its mesh many times over
 
@@ -100,10 +100,13 @@ def read_status(workspace: Workspace, *, shown_as: Path | None = None) -> Status
         setattr(status, side, _read_side(workspace, side, config))
     status.iteration = _newest_iteration(workspace.model)
     merged_by, merged = read_manifest(workspace.manifest("merge"))
-    status.merged = count_merged(merged, stream=bool(merged_by.get("stream")))
+    is_stream = bool(merged_by.get("stream"))
+    status.merged = count_merged(merged, stream=is_stream)
     results = [workspace.result(container) for container in CONTAINERS]
     status.results = [path.name for path in results if path.is_file()]
-    status.missing, status.next = _what_next(workspace, status, root)
+    merge = "" if is_complete(merged) and status.merged >= max(status.dst.frames, 1) else "merge"
+    merge += " --stream" if merge and is_stream else ""
+    status.missing, status.next = _what_next(workspace, status, root, merge=merge)
     return status
 
 
@@ -167,8 +170,17 @@ def _iterations(workspace: Workspace, config: Config) -> int:
     return saved if isinstance(saved, int) else config.train.iterations
 
 
-def _what_next(workspace: Workspace, status: Status, root: str) -> tuple[list[str], str]:
-    """Return what is missing, in the order of the stages, and the command for the first."""
+def _what_next(
+    workspace: Workspace, status: Status, root: str, *, merge: str
+) -> tuple[list[str], str]:
+    """Return what is missing, in the order of the stages, and the command for the first.
+
+    Args:
+        workspace: That is looked at.
+        status: What was found in it.
+        root: How its path is spelt.
+        merge: The command of a merge that is not there, or not whole; empty: it is.
+    """
     sides: dict[Side, SideStatus] = {"src": status.src, "dst": status.dst}
     no_footage = [side for side in SIDES if not sides[side].footage]
     no_faces = [side for side in SIDES if not sides[side].faces or _is_cut_short(sides[side])]
@@ -184,8 +196,9 @@ def _what_next(workspace: Workspace, status: Status, root: str) -> tuple[list[st
         begun = status.iteration and workspace.settings("train").exists()
         config = f" --config {root}/stages/train.toml" if begun else ""
         unmade.append(("training" if status.iteration else "a model", f"train {root}{config}"))
-    if not status.merged or status.merged < status.dst.frames:
-        unmade.append(("merged frames", f"merge {root}"))
+    if merge:
+        command, *flags = merge.split()
+        unmade.append(("merged frames", " ".join([command, root, *flags])))
     if not status.results or _is_stale(workspace, status.results):
         unmade.append(("an up-to-date result" if status.results else "a result", f"video {root}"))
     missing = [what for what, _ in unmade]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from faceswap_cli.errors import ConfigError
+from faceswap_cli.files import expand_user
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 """Of VGG-16, the widths of convolutions up to relu4_3; pictures are halved between stages."""
@@ -46,7 +47,7 @@ class Perceptual:
             return cls(_downloaded())
         seen_in = f"perceptual_weights {path}"
         try:
-            return cls(_read(Path(path).expanduser()))
+            return cls(_read(expand_user(path)))
         except OSError as error:
             what = f"the weights of VGG-16 cannot be read: {error.strerror or error}"
             raise ConfigError(what, seen_in=seen_in, fix=ADVICE) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.faces.store import find_aligned
+from faceswap_cli.files import expand_user
 from faceswap_cli.types import SIDES, Side
 from faceswap_cli.workspace import Workspace
 
@@ -87,7 +88,7 @@ def find_given(path: str, root: Path, *, flag: str) -> Path:
     Raises:
         WorkspaceError: It is in neither place.
     """
-    given = Path(path).expanduser()
+    given = expand_user(path)
     places = [Path.cwd() / given, root / given]
     for place in places:
         if place.exists():
