@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ from faceswap_cli.device import Device
 from faceswap_cli.errors import ConfigError
 from faceswap_cli.settings import describe_range, load_config
 from faceswap_cli.stages.train import run_train
+from faceswap_cli.training import batch_size
 from faceswap_cli.training.batch_size import with_batch_size
-from faceswap_cli.training.cost import estimate_cost
+from faceswap_cli.training.cost import Cost, estimate_cost
 from tests.facesets import write_faceset
 from tests.test_train import toy
 
@@ -16,8 +18,20 @@ CPU, GPU = Device("cpu", "fp32"), Device("cuda", "bf16")
 AUTO = toy(batch_size="auto")
 
 
+@cache
+def estimated_once(device: Device, batch_size: int) -> Cost:
+    """An estimate takes a second and a half."""
+    return estimate_cost(AUTO, device, batch_size=batch_size)
+
+
+def estimated(config: TrainConfig, device: Device, *, batch_size: int) -> Cost:
+    assert config == AUTO
+    return estimated_once(device, batch_size)
+
+
 def batch_on_a_gpu(free: float, monkeypatch: pytest.MonkeyPatch, *, devices: int = 1) -> int:
     monkeypatch.setattr(Device, "free_bytes", lambda self: int(free))
+    monkeypatch.setattr(batch_size, "estimate_cost", estimated)
     return with_batch_size(AUTO, GPU, Path("none"), devices=devices).batch
 
 
@@ -31,7 +45,7 @@ def test_auto_is_eight_on_a_cpu_and_a_share_for_each_process() -> None:
 
 
 def test_auto_fills_a_gpu_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = 1.01 * estimate_cost(AUTO, GPU, batch_size=10).total_bytes / 0.8
+    free = 1.01 * estimated(AUTO, GPU, batch_size=10).total_bytes / 0.8
     assert batch_on_a_gpu(free, monkeypatch) == 10
     assert batch_on_a_gpu(free, monkeypatch, devices=2) == 20
     assert batch_on_a_gpu(1e12, monkeypatch) == 64

@@ -4,22 +4,38 @@ import os
 from pathlib import Path
 
 from torch import nn
-from torch._dynamo.exc import TorchDynamoException
-from torch._inductor.exc import InductorError
-from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from faceswap_cli.device import Device
 
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
-CompileError = (TorchDynamoException, InductorError)
-"""What a compilation that fails may raise: no compiler, no Triton, an operation unknown to it."""
+
+
+def compile_errors(*, compiled: bool) -> tuple[type[Exception], ...]:
+    """Return what a compilation that fails may raise: no compiler, an operation unknown to it.
+
+    Args:
+        compiled: Whether there is one; without it nothing is raised.
+    """
+    if not compiled:
+        return ()
+    # Here, and below: the compiler takes two seconds to load, and few runs need it.
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
+    return TorchDynamoException, InductorError
 
 
 def keep_compiled_code(folder: Path) -> None:
     """Keep what is compiled, so that the next start need not; a folder the user set stays."""
-    # torch, too, writes its choice into the environment: as soon as it is imported.
-    if os.environ.get(_FOLDER) in (None, default_cache_dir()):
+    if os.environ.get(_FOLDER) is None or _is_torchs_own(os.environ[_FOLDER]):
         os.environ[_FOLDER] = str(folder)
+
+
+def _is_torchs_own(folder: str) -> bool:
+    """Whether it is torch's choice: that, too, is written into the environment."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    return folder == default_cache_dir()
 
 
 def compile_model(model: nn.Module, wish: str, device: Device) -> bool:

@@ -9,14 +9,16 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING
 
 from faceswap_cli.errors import WorkspaceError
 from faceswap_cli.files import write_atomic
 from faceswap_cli.imaging import write_image
 from faceswap_cli.training.trend import Seen
 from faceswap_cli.types import RgbImage
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 NEWEST_SECONDS = 30
 _log = logging.getLogger(__name__)
@@ -105,8 +107,11 @@ class Journal:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def _open_board(self, iteration: int) -> SummaryWriter:
+    def _open_board(self, iteration: int) -> "SummaryWriter":
         if self._board is None:
+            # Here: half a second that processes that do not write save.
+            from torch.utils.tensorboard import SummaryWriter
+
             self._board = SummaryWriter(
                 log_dir=str(self._folder / "tensorboard"),
                 purge_step=iteration,

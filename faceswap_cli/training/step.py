@@ -13,7 +13,7 @@ from faceswap_cli.models import Faces, Terms
 from faceswap_cli.ranks import ALONE, Ranks
 from faceswap_cli.training.checkpoint import TrainState
 from faceswap_cli.training.clipping import clip_gradients
-from faceswap_cli.training.compiling import CompileError, compile_model, forget_compiled
+from faceswap_cli.training.compiling import compile_errors, compile_model, forget_compiled
 from faceswap_cli.training.optimizers import dropout_generator, step_with_dropout
 from faceswap_cli.training.schedule import learning_rate, weighted_loss
 
@@ -58,9 +58,7 @@ class Stepper:
             try:
                 log = self._step(src, dst)
                 break
-            except CompileError as error:
-                if not self._compiled:
-                    raise
+            except compile_errors(compiled=self._compiled) as error:
                 self._compiled = False
                 forget_compiled(self.state.model)
                 _log.warning(
