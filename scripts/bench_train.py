@@ -32,7 +32,7 @@ from faceswap_cli.models.blocks import Inter
 from faceswap_cli.ranks import ALONE
 from faceswap_cli.settings import find_preset, load_config
 from faceswap_cli.training.checkpoint import TrainState
-from faceswap_cli.training.compiling import CompileError
+from faceswap_cli.training.compiling import compile_errors
 from faceswap_cli.training.cost import estimate_cost
 from faceswap_cli.training.cutting import Layout
 from faceswap_cli.training.data import HeldFaces, Portion, Sampler
@@ -287,7 +287,7 @@ class Trial:
             torch.cuda.reset_peak_memory_stats()
         try:
             self._watches.append(self._step())
-        except CompileError as error:
+        except compile_errors(compiled=True) as error:
             self._fail(error)
         except RuntimeError as error:
             if not is_out_of_memory(error):
