@@ -76,16 +76,20 @@ def read_grey(path: Path) -> GreyImage:
 
 
 def read_deep_image(path: Path) -> Picture:
-    """Read a picture file at its own depth: (H, W, 3), uint8, or uint16 if it has more.
+    """Read a picture file as decode_deep_image, or raise MediaError that names it."""
+    return decode_deep_image(read_bytes(path), path)
+
+
+def decode_deep_image(data: bytes, name: object) -> Picture:
+    """Decode a picture at its own depth: (H, W, 3), uint8, or uint16 if it has more.
 
     As decode_image in all else: upright, without alpha.
 
     Raises:
         MediaError: As decode_image.
     """
-    data = read_bytes(path)
-    header = read_header(data, path)
-    bgr = _to_stored(_decode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR, header, path))
+    header = read_header(data, name)
+    bgr = _to_stored(_decode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR, header, name))
     return cast(Picture, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr))
 
 

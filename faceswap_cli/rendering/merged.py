@@ -1,22 +1,60 @@
 """What merge has left behind: frames as files, or pieces that are encoded already."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from faceswap_cli.config import VideoConfig
-from faceswap_cli.errors import ConfigError, WorkspaceError
-from faceswap_cli.files import read_manifest
+from faceswap_cli.errors import ConfigError, MediaError, WorkspaceError
+from faceswap_cli.files import checksum, read_manifest
+from faceswap_cli.imaging import decode_grey, read_bytes
 from faceswap_cli.media.encoding import Encoding
 from faceswap_cli.media.reader import FrameTime
 from faceswap_cli.media.segments import segment_suffix
 from faceswap_cli.media.source import Source
 from faceswap_cli.rendering.form import encoding_of
 from faceswap_cli.rendering.ledger import is_complete, segment_name
+from faceswap_cli.types import GreyImage
 from faceswap_cli.workspace import Workspace
 
 DEPTHS = (8, 16)
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """The file of a merged frame.
+
+    Args:
+        path: Of the frame.
+        mask: Of what was painted in it.
+        noted: The checksums of both when merge had written them, by the names of their folders;
+            empty if it has noted none.
+    """
+
+    path: Path
+    mask: Path
+    noted: dict[str, Any]
+
+    def painted(self, data: bytes) -> GreyImage | None:
+        """Return the mask, not 0 where merge has painted.
+
+        Args:
+            data: The bytes of the frame.
+
+        Returns:
+            None if the frame or the mask is not known to be as merge has written it.
+        """
+        if not self._is_as_noted(self.path, data):
+            return None
+        with suppress(MediaError):
+            data = read_bytes(self.mask)
+            return decode_grey(data, self.mask) if self._is_as_noted(self.mask, data) else None
+        return None
+
+    def _is_as_noted(self, path: Path, data: bytes) -> bool:
+        return bool(self.noted.get(path.parent.name) == checksum(data))
 
 
 @dataclass(frozen=True)
@@ -43,6 +81,14 @@ class Merged:
         if alpha:
             return self.workspace.merged_layer, ".png"
         return self.workspace.merged, f".{self.settings.get('format', 'png')}"
+
+    def frame_file(self, path: Path) -> FrameFile:
+        """Return a merged frame with what is noted of it, if that tells of which footage it is."""
+        entry = self.items.get(path.stem)
+        noted = entry.get("files") if isinstance(entry, dict) else None
+        if not isinstance(noted, dict) or self.settings.get("footage") is None:
+            noted = {}
+        return FrameFile(path, self.workspace.merged_masks / f"{path.stem}.png", noted)
 
     def check_files(self, *, alpha: bool) -> None:
         """Make sure that the last merge was one into files.

@@ -14,6 +14,7 @@ from faceswap_cli.imaging import read_deep_image, read_layer
 from faceswap_cli.media.encoding import PictureForm, check_encoding
 from faceswap_cli.media.extras import ExtrasPlan, plan_extras
 from faceswap_cli.media.oddities import find_oddities
+from faceswap_cli.media.patching import can_patch
 from faceswap_cli.media.provenance import synthetic_mark
 from faceswap_cli.media.reader import FrameTime
 from faceswap_cli.media.segments import describe_encoding, join_segments
@@ -22,7 +23,14 @@ from faceswap_cli.media.source import Source, open_side
 from faceswap_cli.rendering.form import encoding_of, form_of
 from faceswap_cli.rendering.frame_times import frame_times
 from faceswap_cli.rendering.merged import Merged, find_frames, find_pieces, read_merged
-from faceswap_cli.rendering.pieces import PieceWork, discard_pieces, file_state, unsigned_path
+from faceswap_cli.rendering.originals import can_repaint
+from faceswap_cli.rendering.pieces import (
+    PieceWork,
+    discard_pieces,
+    file_state,
+    painted_state,
+    unsigned_path,
+)
 from faceswap_cli.workspace import StageReport, Workspace
 
 if TYPE_CHECKING:
@@ -42,6 +50,10 @@ def run_video(
     is whole. May be killed at any time: the pieces that are encoded by then are kept, and made
     anew only if their frames have changed. A file of that name that this stage did not make is
     left alone.
+
+    Where footage and encoder allow it, what merge has painted is put into the decoder's own
+    pictures, whose other samples stay as they are; see can_patch and can_repaint. A frame that
+    somebody has changed since is encoded as it is.
 
     Args:
         workspace: Holds the footage of dst, and a merged frame for each of its frames, or what
@@ -96,13 +108,22 @@ class _Work:
         """Return what changes when the result would."""
         folder, suffix = merged.folder_and_suffix(alpha=self.section.alpha)
         frames = [] if merged.is_stream else sorted(folder.glob(f"[!.]*{suffix}"))
+        files = [merged.frame_file(path) for path in frames] if self._may_repaint else []
+        painted = {"painted": [painted_state(file) for file in files]} if files else {}
         return fingerprint(
             settings=self.section.model_dump(exclude=NOT_IN_RESULT),
             footage=self.source.fingerprint(),
             merged=[file_state(path) for path in frames],
             stream=merged.items if merged.is_stream else {},
             version=__version__,
+            **painted,
         )
+
+    @property
+    def _may_repaint(self) -> bool:
+        """Whether frames may go into the decoder's own pictures, in which nothing else is drawn."""
+        section = self.section
+        return not section.label and not section.alpha and can_patch(self.source.info)
 
     def is_made(self, made_of: str) -> bool:
         """Tell whether the result is up to date, or raise WorkspaceError if it is not ours."""
@@ -167,12 +188,15 @@ class _Work:
         if merged.is_stream:
             pieces = find_pieces(merged, section, num_frames=len(times))
             return pieces, form_of(info)
-        frames = find_frames(merged, self.source, times, alpha=section.alpha)
-        first = (read_layer if section.alpha else read_deep_image)(frames[0])
+        paths = find_frames(merged, self.source, times, alpha=section.alpha)
+        first = (read_layer if section.alpha else read_deep_image)(paths[0])
         form = form_of(info, size_wh=(first.shape[1], first.shape[0]))
         encoding = encoding_of(section, bits=8 * first.itemsize)
         check_encoding(self.result.suffix, encoding)
-        work = PieceWork(self.folder, form, encoding, section.segment, section.label)
+        frames = [merged.frame_file(path) for path in paths]
+        repaints = self._may_repaint and can_repaint(frames, info, form, encoding)
+        footage = self.source if repaints else None
+        work = PieceWork(self.folder, form, encoding, section.segment, section.label, footage)
         return work.encode(frames, times), form
 
     def _mark(self, unsigned: Path, key: "SigningKey | None") -> str | None:
