@@ -47,8 +47,8 @@ class LookConfig(Section):
         0.0,
         ge=0,
         le=50,
-        description="Paint skin over a beard of the footage that hangs out so far below the jaw "
-        "line, % of the face; 20 for a beard, 0: never.",
+        description="Make skin of a beard of the footage that hangs out so far below the jaw line, "
+        "in the shade of the new jaw, % of the face; 20 for a beard, 0: never.",
     )
     grow: float = Field(0.0, ge=-50, le=50, description="Grow the hull first, % of the face.")
     erode: float = Field(1.0, ge=-50, le=50, description="Shrink the mask, % of the face.")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from faceswap_cli.faces.templates import FACE_TYPES, crop_from_frame
 from faceswap_cli.geometry import Similarity, warp
@@ -79,21 +80,60 @@ def drawn_for(points: Points = POINTS, *, crop_px: int = 128) -> Drawn:
     return Drawn(np.asarray(face, np.float32), points, crop, face_px, masks)
 
 
-def left_over(image: FrameImage) -> float:
-    """Return how much hair is seen around the face, mean distance to bare skin in levels."""
+def around_the_face() -> NDArray[np.bool_]:
+    """Return where hair is seen around the new face, below the ears; (SIDE, SIDE)."""
     hair = stubble() * (1.0 - cv2.dilate(inside(POINTS), np.ones((5, 5), np.uint8)))
     below_ears = np.arange(SIDE)[:, None] > POINTS[4, 1]
-    there = cv2.erode(hair, np.ones((3, 3), np.uint8)) * below_ears > 0.9
+    there: NDArray[np.bool_] = cv2.erode(hair, np.ones((3, 3), np.uint8)) * below_ears > 0.9
     assert there.sum() > 500
-    difference = np.abs(image.astype(np.float64) - 255.0 * head())
-    return float(difference[there].mean())
+    return there
+
+
+def shade(image: FrameImage) -> FloatImage:
+    """Return how light a picture is where bare skin has 1, (SIDE, SIDE)."""
+    return np.asarray(image.sum(axis=2) / (255.0 * head().sum(axis=2)), np.float32)
+
+
+def left_over(image: FrameImage) -> float:
+    """Return how much hair is seen around the face, mean distance to skin in levels.
+
+    Skin in the shade of a chin, no darker than that: 0.75 of the light of bare skin, or more.
+    """
+    skin = shade(image).clip(0.75, 1.0)[..., None] * 255.0 * head()
+    return float(np.abs(image.astype(np.float64) - skin)[around_the_face()].mean())
 
 
 def test_a_beard_around_the_new_face_becomes_skin() -> None:
     frame = frame_of(bearded())
     plain, shaven = (paste_faces(frame, [drawn_for()], look).image for look in (LOOK, SHAVEN))
-    assert left_over(plain) > 60.0
-    assert left_over(shaven) < left_over(plain) / 3.0  # of which the shade of the chin is most
+    assert left_over(plain) > 25.0
+    assert left_over(shaven) < left_over(plain) / 5.0
+
+
+def test_the_new_jaw_is_seen_by_its_shade_and_the_neck_further_down_is_as_it_was() -> None:
+    lit = shade(paste_faces(frame_of(bearded()), [drawn_for()], SHAVEN).image)
+    (x, y), percent = np.rint(POINTS[8]).astype(int), PX / 100.0
+    column = [float(lit[y + round(by * percent), x - 4 : x + 5].mean()) for by in (-10, 4, 14)]
+    assert column[0] > 0.95
+    assert column[1] < 0.9
+    assert column[2] > 0.95
+    beside = np.rint(POINTS[[4, 12]] + [[-5.0 * percent, 0.0], [5.0 * percent, 0.0]]).astype(int)
+    for x, y in beside:
+        assert 0.55 < lit[y - 2 : y + 3, x - 2 : x + 3].mean() < 0.9
+
+
+def test_as_much_fine_detail_as_skin_has_is_left_of_a_beard() -> None:
+    rng, there = np.random.default_rng(5), around_the_face()
+    grain = rng.normal(0.0, 0.02, (SIDE, SIDE, 1)).astype(np.float32)
+    smooth, grainy = (
+        paste_faces(frame_of((bearded() + g).clip(0.0, 1.0)), [drawn_for()], SHAVEN).image
+        for g in (np.zeros_like(grain), grain)
+    )
+    fine = [
+        np.subtract(i, cv2.GaussianBlur(i, (0, 0), 2.0), dtype=np.float64) for i in (smooth, grainy)
+    ]
+    assert fine[0][there].std() < 2.0
+    assert 1.5 < fine[1][there].std() < 255.0 * 0.02 * 1.3
 
 
 def test_without_a_beard_every_bit_is_as_without_the_setting() -> None:
@@ -215,9 +255,10 @@ def test_rubbish_at_the_rim_of_the_new_face_goes_with_the_beard() -> None:
     plain, shaven = (paste_faces(frame, [drawn], look).image for look in (LOOK, SHAVEN))
     at = drawn.crop_from_frame.inverse().apply(np.array([[low[0] - 2.0, low[1] - 2.0]]))[0]
     x, y = np.rint(at).astype(int)
-    wanted = 255.0 * head()[y, x]
-    assert np.abs(plain[y, x] - wanted).max() > 60.0
-    assert np.abs(shaven[y, x] - wanted).max() < 25.0
+    skin = 255.0 * head()[y, x]
+    assert np.abs(plain[y, x] - skin).max() > 60.0
+    assert np.abs(shaven[y, x] - shade(shaven)[y, x] * skin).max() < 5.0
+    assert 0.6 < shade(shaven)[y, x] < 1.0
 
 
 @pytest.mark.parametrize("scale", [0.12, 0.5, 2.0])
@@ -235,7 +276,7 @@ def test_faces_of_other_sizes_are_shaven_or_left(scale: float) -> None:
     found = paste_faces(frame, [drawn], SHAVEN).image
     if scale >= 0.5:
         full = np.asarray(cv2.resize(found, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-        assert left_over(full) < 25.0
+        assert left_over(full) < 6.0
 
 
 def test_a_face_at_the_border_and_one_beyond_it_are_no_trouble() -> None:

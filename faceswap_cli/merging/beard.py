@@ -43,7 +43,10 @@ _TOLD = (0.1, 0.35)
 _AS_ROUGH = (0.4, 0.7)
 """From smooth to as rough as a beard."""
 _SURE = 3.0  # as far inside of the jaw line there is face in any case, per cent of it
-_GAP = 3.5  # half of a gap that is beard, too, per cent of the face: grey hairs
+_GAPS = (7.0, 3.5)
+"""Half of gaps that are beard, too, per cent of the face: hair as grey as what is behind it. The
+first beside the jaw, the second also below it, where the neck begins."""
+_BESIDE = 12.0  # so far from the jaw line, per cent of the face
 _SPECK = 1.5  # half of what is too small to tell
 _TAIL = 4.0  # half of what is too narrow for a beard: something dark behind it
 _SPREADS = (0.15, 0.1, 0.07)
@@ -71,6 +74,10 @@ class Beard:
     """Where the footage shows a neck, lit or in the shade of the chin."""
     clean: FloatImage
     """Where the new face shows its skin and nothing else."""
+    strength: float
+    """The largest share: less than 1 where it may be no beard."""
+    plain: FloatImage
+    """(H, W, 3): what skin that was drawn looks like everywhere."""
 
 
 def find_beard(at: LowerFace, *, reach: float) -> Beard | None:
@@ -80,9 +87,10 @@ def find_beard(at: LowerFace, *, reach: float) -> Beard | None:
         at: Shows what is up to EDGE beyond `reach`.
         reach: How far it may hang over the jaw line, per cent of the face.
     """
-    clean, tone = _drawn_skin(at)
-    if tone is None:
+    drawn = _drawn_skin(at)
+    if drawn is None:
         return None
+    clean, plain, tone = drawn
     seen = at.soft(at.footage, 0.7)
     unlike, other_hue = _unlike_skin(seen, tone)
     jaw, mouth = at.jaw(0.0), at.around(range(48, 60), factor=1.2)
@@ -98,7 +106,11 @@ def find_beard(at: LowerFace, *, reach: float) -> Beard | None:
     bare = bare * (1.0 - ramp(other_hue, 0.15, 0.3)) * (1.0 - at.soft(hidden, 1.5))
     neck = bare * (1.0 - at.jaw(3.0)) * at.below_ears(30.0, 45.0) * at.shown
     return Beard(
-        np.asarray(hidden * np.float32(there), np.float32), np.asarray(neck, np.float32), clean
+        np.asarray(hidden * np.float32(there), np.float32),
+        np.asarray(neck, np.float32),
+        clean,
+        there,
+        plain,
     )
 
 
@@ -112,7 +124,7 @@ def _presence(at: LowerFace, band: FloatImage, found: FloatImage) -> float:
     return float(ramp(np.float32(min(shares)), *_THERE))
 
 
-def _drawn_skin(at: LowerFace) -> tuple[FloatImage, FloatImage | None]:
+def _drawn_skin(at: LowerFace) -> tuple[FloatImage, FloatImage, FloatImage] | None:
     """Return where the new face shows bare skin, and the tone that skin has everywhere.
 
     The tone is a surface of the second order that does not follow what it does not fit: along
@@ -120,7 +132,8 @@ def _drawn_skin(at: LowerFace) -> tuple[FloatImage, FloatImage | None]:
     as at its edge. It is given the light that is on the bare skin of the footage.
 
     Returns:
-        (H, W), 0..1, and (H, W, 3); None if hardly any skin is seen.
+        (H, W), 0..1; (H, W, 3), what was drawn; the same in the light of the footage. None if
+        hardly any skin is seen.
     """
     skin = at.jaw(-3.0) * ramp(at.drawn, 0.8, 1.0) * at.shown
     for part, factor in _FEATURES:
@@ -129,7 +142,7 @@ def _drawn_skin(at: LowerFace) -> tuple[FloatImage, FloatImage | None]:
     some[::2, ::2] = skin[::2, ::2] > 0.05
     y, x = np.nonzero(some)
     if len(x) < 30:
-        return skin, None
+        return None
     rows, columns = np.arange(at.shape[0]).clip(y.min(), y.max()), np.arange(at.shape[1])
     size = 60.0 * at.percent_px
     down = ((rows - at.points[33, 1]) / size).astype(np.float32)[:, None] + np.zeros_like(skin)
@@ -146,12 +159,13 @@ def _drawn_skin(at: LowerFace) -> tuple[FloatImage, FloatImage | None]:
     far = squares(off) / np.float32(3.0 * _SPREADS[1] ** 2)
     hue = np.square((off[..., 0] - off[..., 2]) / np.float32(_OTHER_HUE))
     clean = np.asarray(skin / np.square(1.0 + far + hue), np.float32)
-    return clean, np.asarray(at.face - off + _light(at, axes), np.float32)
+    plain = np.asarray(at.face - off, np.float32)
+    return clean, plain, plain + _light(at, axes)
 
 
 def _light(at: LowerFace, axes: FloatImage) -> FloatImage:
     """Return by how much bare skin of the footage is lighter than what was drawn, (H, W, 3)."""
-    y, x = np.nonzero(at.bare > 0.5)
+    y, x = (2 * at_every_second for at_every_second in np.nonzero(at.bare[::2, ::2] > 0.5))
     if len(x) < 30:
         return np.zeros_like(at.face)
     level = axes[..., :2].copy()  # from one side to the other; what it is further down, none knows
@@ -227,10 +241,9 @@ def _hairy(at: LowerFace, near: FloatImage, beyond: FloatImage) -> tuple[FloatIm
     sides = [
         at.spread(at.rough[..., None], held, by=8.0)[..., 0] for held in (near, beyond * at.shown)
     ]
-    skin = np.float32((at.rough * at.bare).sum() / max(float(at.bare.sum()), 1e-6))
     inner = np.maximum(sides[0], np.float32(1e-4))
-    smooth = np.minimum(sides[1], skin)
-    told = ramp(np.asarray(1.0 - np.maximum(sides[1], skin) / inner, np.float32), *_TOLD)
+    smooth = np.minimum(sides[1], at.skin_rough)
+    told = ramp(np.asarray(1.0 - np.maximum(sides[1], at.skin_rough) / inner, np.float32), *_TOLD)
     rough = (at.rough - smooth) / np.maximum(inner - smooth, np.float32(1e-4))
     return ramp(np.asarray(rough, np.float32), *_AS_ROUGH), told
 
@@ -240,7 +253,8 @@ def _hanging(at: LowerFace, alike: FloatImage, *, reach: float) -> FloatImage:
     sure = at.jaw(-_SURE)
     # Specks go first: else the gaps between them would be closed.
     alike = cv2.morphologyEx(np.maximum(alike, sure), cv2.MORPH_OPEN, at.disc(_SPECK))
-    alike = cv2.morphologyEx(alike, cv2.MORPH_CLOSE, at.disc(_GAP))
+    far, near = (cv2.morphologyEx(alike, cv2.MORPH_CLOSE, at.disc(gap)) for gap in _GAPS)
+    alike = np.maximum(near, far * at.jaw(_BESIDE))
     steps = math.ceil((reach + _SURE + 8.0) * at.percent_px)
     # What the outside does not reach is a hole.
     whole = 1.0 - _flooded(1.0 - at.jaw(reach), 1.0 - alike, steps=steps)

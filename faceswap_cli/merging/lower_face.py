@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from faceswap_cli.geometry import Similarity, bounding_box, warp
 from faceswap_cli.merging.light import signal_from_frame
-from faceswap_cli.merging.look import Drawn, FrameImage
+from faceswap_cli.merging.look import Box, Drawn, FrameImage
 from faceswap_cli.merging.regions import colour_region
 from faceswap_cli.types import FloatImage, Points
 
@@ -36,8 +36,6 @@ class LowerFace:
 
     footage: FloatImage
     """(H, W, 3), 0..1."""
-    rough: FloatImage
-    """(H, W), 0..1: standard deviation of what is finer than DETAIL, as hairs are."""
     face: FloatImage
     """(H, W, 3): the new face in its place."""
     drawn: FloatImage
@@ -49,6 +47,34 @@ class LowerFace:
     percent_px: float
     """A per cent of the face, pixels."""
     from_frame: Similarity
+    frame: FrameImage
+    """What it was cut out of, (height, width, 3)."""
+
+    @cached_property
+    def fine(self) -> tuple[FloatImage, Box]:
+        """What is finer than DETAIL in the lightness of the frame, and where in it that is."""
+        height, width = self.shape
+        corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64) - 0.5
+        detail_px = DETAIL * self.percent_px / self.from_frame.scale
+        quad, size_wh = self.from_frame.inverse().apply(corners), self.frame.shape[1::-1]
+        left, top, right, bottom = bounding_box(quad, size_wh, pad=4.0 * detail_px)
+        part = signal_from_frame(self.frame[top:bottom, left:right])
+        luma = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
+        luma -= cv2.GaussianBlur(luma, (0, 0), max(detail_px, 0.3))
+        return np.asarray(luma, np.float32), Box(left, top, right, bottom)
+
+    @cached_property
+    def rough(self) -> FloatImage:
+        """Standard deviation of what is finer than DETAIL, as hairs are, (H, W), 0..1."""
+        fine, box = self.fine
+        from_part = self.from_frame.after(box.box_from_frame.inverse())
+        energy = warp(np.square(fine), from_part, size_wh=self.shape[::-1])
+        return np.asarray(np.sqrt(self.soft(energy, 2.0 * DETAIL).clip(0.0)), np.float32)
+
+    @cached_property
+    def skin_rough(self) -> np.float32:
+        """The same of bare skin."""
+        return np.float32((self.rough * self.bare).sum() / max(float(self.bare.sum()), 1e-6))
 
     @cached_property
     def bare(self) -> FloatImage:
@@ -127,12 +153,11 @@ class LowerFace:
         fewer = max(1.0, by_px)  # so that a pixel of what is blurred is no larger than that
         size_wh = tuple(max(1, round(length / fewer)) for length in self.shape[::-1])
         both = (values * weight[..., None], weight)
-        held = np.dstack([cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) for part in both])
-        found = held.sum(axis=(0, 1), keepdims=True) * np.float32(1e-9)
-        for times in (2, 1, 0):
-            sigma = max(0.3, 3.0**times * by_px / fewer)
-            found = found + np.float32(tail**times) * cv2.GaussianBlur(held, (0, 0), sigma)
-        found = found[..., :-1] / np.maximum(found[..., -1:], np.float32(1e-20))
+        above, below = (
+            _spread(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA), by_px / fewer, tail)
+            for part in both
+        )
+        found = above.reshape(*below.shape, -1) / np.maximum(below[..., None], np.float32(1e-20))
         full = cv2.resize(found, self.shape[::-1], interpolation=cv2.INTER_CUBIC)
         return np.asarray(full, np.float32).reshape(*self.shape, -1)
 
@@ -164,13 +189,13 @@ def cut_lower_face(frame: FrameImage, drawn: Drawn, *, reach: float) -> LowerFac
     )
     return LowerFace(
         footage=signal_from_frame(warp(frame, from_frame, size_wh=size_wh)),
-        rough=_rough(frame, from_frame, size_wh, detail_px=DETAIL * drawn.face_px / 100.0),
         face=np.asarray(warp(drawn.face, from_crop, size_wh=size_wh), np.float32),
         drawn=np.asarray(outline, np.float32),
         shown=_shown(drawn, from_frame, size_wh),
         points=from_frame.apply(drawn.landmarks),
         percent_px=percent_px,
         from_frame=from_frame,
+        frame=frame,
     )
 
 
@@ -186,23 +211,18 @@ def _shown(drawn: Drawn, from_frame: Similarity, size_wh: tuple[int, int]) -> Fl
     return shown
 
 
-def _rough(
-    frame: FrameImage, from_frame: Similarity, size_wh: tuple[int, int], *, detail_px: float
-) -> FloatImage:
-    """Return how much fine detail a part of a frame has, at the frame's own resolution."""
-    width, height = size_wh
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64) - 0.5
-    quad = from_frame.inverse().apply(corners)
-    box = bounding_box(quad, (frame.shape[1], frame.shape[0]), pad=4.0 * detail_px)
-    left, top, right, bottom = box
-    luma = cv2.cvtColor(signal_from_frame(frame[top:bottom, left:right]), cv2.COLOR_RGB2GRAY)
-    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(detail_px, 0.3))
-    from_part = from_frame.after(Similarity(np.array([[1.0, 0.0, left], [0.0, 1.0, top]])))
-    energy = warp(np.square(fine), from_part, size_wh=size_wh)
-    sigma = 2.0 * detail_px * from_frame.scale
-    return np.asarray(
-        np.sqrt(cv2.GaussianBlur(energy, (0, 0), max(sigma, 0.3)).clip(0.0)), np.float32
-    )
+def _spread(image: FloatImage, sigma: float, tail: float) -> FloatImage:
+    """Blur an image three times as far again and again, each time with less weight."""
+    found = image.mean(axis=(0, 1), keepdims=True).reshape(1, 1, -1) * np.float32(1e-9)
+    found = np.asarray(found + np.zeros_like(image).reshape(*image.shape[:2], -1), np.float32)
+    size_wh = (image.shape[1], image.shape[0])
+    for times in range(3):
+        blurred = cv2.GaussianBlur(image, (0, 0), max(0.3, sigma))
+        full = cv2.resize(blurred, size_wh).reshape(found.shape)
+        found += np.float32(tail**times) * full
+        fewer_wh = [max(1, round(length / 3)) for length in image.shape[1::-1]]
+        image = np.asarray(cv2.resize(blurred, fewer_wh, interpolation=cv2.INTER_AREA), np.float32)
+    return found.reshape(size_wh[1], size_wh[0], -1).squeeze()
 
 
 def ramp(values: FloatImage | np.float32, start: float, end: float) -> FloatImage:
