@@ -225,8 +225,8 @@ class VideoConfig(Section):
     tracks: bool = Field(True, description="Take subtitles, chapters and tags along.")
     alpha: bool = Field(
         False,
-        description="Only the new face, transparent around it: prores in mov or mkv, vp9 in webm or "
-        "mkv, ffv1 in mkv; needs merge --layer.",
+        description="Only the new face, transparent around it: prores in mov or mkv, vp9 in webm "
+        "or mkv, ffv1 in mkv; needs merge --layer.",
     )
     sequence: Literal["none", "png", "png16", "tiff16", "exr"] = Field(
         "none", description="Also write numbered pictures and mattes, for compositors."
