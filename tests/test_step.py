@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import BackendCompilerFailed
-from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from faceswap_cli.config import TrainConfig
 from faceswap_cli.device import Device
@@ -155,6 +153,8 @@ def test_another_failure_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.M
 def test_what_cannot_be_compiled_runs_as_it_is_written(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from torch._dynamo.exc import BackendCompilerFailed  # takes seconds
+
     class NoCompilerError(RuntimeError):
         pass
 
@@ -198,6 +198,8 @@ def test_gradients_are_clipped_as_a_whole_and_not_by_part() -> None:
 def test_compiled_code_is_kept_in_the_workspace_unless_the_user_chose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes seconds
+
     for before, kept in (
         (None, tmp_path),
         (default_cache_dir(), tmp_path),  # torch's own choice, not the user's
