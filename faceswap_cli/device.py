@@ -65,11 +65,11 @@ def keep_freed_memory() -> None:
     them anew, page by page and zeroed: of a model of 145 M weights that was a sixth of the
     time of a step, and almost half of its optimiser's.
     """
-    with suppress(OSError, AttributeError):  # another C library, or another system
+    with suppress(OSError):  # another system
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018 - only glibc has it
-        library.mallopt(_M_MMAP_MAX, 0)
-        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        if hasattr(library, "gnu_get_libc_version"):  # only glibc has it
+            library.mallopt(_M_MMAP_MAX, 0)
+            library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 # Of glibc's malloc.h.

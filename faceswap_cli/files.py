@@ -97,7 +97,10 @@ def expand_user(path: str | Path) -> Path:
     Of a user who is not there it is left as it is: then there is no such file, which is what
     whoever opens it says.
     """
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises RuntimeError
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 @contextmanager

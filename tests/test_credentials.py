@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from faceswap_cli.commands.credentials import credentials
@@ -636,3 +636,16 @@ def test_show_tells_people_and_programs(tmp_path: Path, key: SigningKey) -> None
 def test_a_missing_file_is_one_of_our_errors(tmp_path: Path) -> None:
     result = CliRunner().invoke(credentials, ["show", str(tmp_path / "gone.mp4")])
     assert isinstance(result.exception, FaceswapError)
+
+
+def test_a_key_that_cannot_sign_is_told_before_it_gets_a_certificate(tmp_path: Path) -> None:
+    pem = x25519.X25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (tmp_path / "key.pem").write_bytes(pem)
+    with pytest.raises(WorkspaceError, match=r"a kind of key that cannot sign[\s\S]*a new pair"):
+        local_key(tmp_path)
+    assert (tmp_path / "key.pem").read_bytes() == pem
+    assert not (tmp_path / "cert.pem").exists()

@@ -20,6 +20,7 @@ CERTIFICATE_FILE, KEY_FILE = "cert.pem", "key.pem"
 MAX_PEM_BYTES = 2**20
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _WAYS = "EC P-256, P-384 or P-521, RSA of 2048 bits or more, Ed25519"
+_SIGNING = ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey
 
 Told = Callable[[str, Path, str], FaceswapError]
 """Makes an error of what is wrong, where, and what mends it."""
@@ -92,6 +93,8 @@ def local_key(folder: Path) -> SigningKey:
         write_once(private_key, _pem_of_key(made))
     if not certificate.exists():  # also where a kill came between the two
         key = _load_key(private_key, _told_of_local)
+        if not isinstance(key, _SIGNING):
+            raise _told_of_local(f"a kind of key that cannot sign, not {_WAYS}", private_key, "")
         write_once(certificate, make_chain(key.public_key()))
     return _read_key(certificate, private_key, _told_of_local)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from faceswap_cli.files import explain_write_error
@@ -23,7 +23,7 @@ CLOCK_ERROR = datetime.timedelta(hours=1)
 """A certificate is valid this much before it was made, for machines whose clock is behind."""
 
 
-def make_chain(public_key: PublicKeyTypes) -> bytes:
+def make_chain(public_key: CertificatePublicKeyTypes) -> bytes:
     """Return a certificate for the key, and the root that issued it, whose key is forgotten."""
     root_key = ec.generate_private_key(ec.SECP256R1())
     root = _certify(root_key.public_key(), root_key, is_root=True)
@@ -32,7 +32,7 @@ def make_chain(public_key: PublicKeyTypes) -> bytes:
 
 
 def _certify(
-    public_key: PublicKeyTypes, root_key: ec.EllipticCurvePrivateKey, *, is_root: bool
+    public_key: CertificatePublicKeyTypes, root_key: ec.EllipticCurvePrivateKey, *, is_root: bool
 ) -> x509.Certificate:
     """Sign a certificate with the extensions that C2PA's certificate profile asks for."""
     now = datetime.datetime.now(datetime.UTC)
@@ -41,7 +41,7 @@ def _certify(
         x509.CertificateBuilder()
         .subject_name(issuer if is_root else _name(SIGNER_NAME))
         .issuer_name(issuer)
-        .public_key(public_key)  # type: ignore[arg-type]  # ours are EC keys
+        .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_ERROR)
         .not_valid_after(now + VALID)

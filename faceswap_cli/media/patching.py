@@ -4,6 +4,7 @@ A whole picture that goes to RGB and back loses up to a grey level everywhere, a
 than a fast encoder.
 """
 
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,20 @@ def _check_inside(native: Any, part: Any, mask: Any, corner_xy: tuple[int, int])
     if min(x, y) < 0 or x + width > native.width or y + height > native.height:
         whole = f"{native.width}x{native.height}"
         raise ValueError(f"a part of {width}x{height} at {corner_xy} is not inside {whole}")
+
+
+class Patchers:
+    """A Patcher of one video for each thread: what one keeps prepared is not to be shared."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._info, self._threads = info, local()
+
+    def mine(self) -> Patcher:
+        """Return that of the thread that asks."""
+        if not hasattr(self._threads, "patcher"):
+            self._threads.patcher = Patcher(self._info.colour, self._info.siting)
+        patcher: Patcher = self._threads.patcher
+        return patcher
 
 
 def _span(mask: GreyImage, axis: int, corner: int, step: int) -> tuple[int, int]:

@@ -167,7 +167,9 @@ class Flow:
         smoothed = steady(window, at, strength=look.steady)
         if look.deflicker > 0.0:
             # Numbers of this frame alone would put back the flicker that they were measured on.
-            numbers = steady(window, at, strength=max(look.steady, look.deflicker)).colour
+            numbers = smoothed.colour
+            if look.deflicker > look.steady:
+                numbers = steady(window, at, strength=look.deflicker).colour
             calm = deflicker(window, at, strength=look.deflicker)
             smoothed = replace(smoothed, face=calm, colour=numbers)
         return smoothed

@@ -4,13 +4,12 @@ A whole picture that goes to RGB and back is off by a few levels in places.
 """
 
 from collections.abc import Sequence
-from threading import local
 from typing import Any
 
 from faceswap_cli.imaging import Picture, decode_deep_image, read_bytes
 from faceswap_cli.media.encoders import pixel_format
 from faceswap_cli.media.encoding import Encoding, PictureForm
-from faceswap_cli.media.patching import Patcher
+from faceswap_cli.media.patching import Patchers
 from faceswap_cli.media.picture_form import stored_colour, stored_fields, stored_siting
 from faceswap_cli.media.pictures import BadFrame
 from faceswap_cli.media.reader import FrameTime, VideoInfo
@@ -80,7 +79,7 @@ class Repainter:
     """
 
     def __init__(self, info: VideoInfo, encoding: Encoding) -> None:
-        self._info, self._threads = info, local()
+        self._info, self._patchers = info, Patchers(info)
         self._is_finer = _is_finer(encoding, info)
 
     def picture(self, frame: FrameFile, native: Any) -> Any:
@@ -106,19 +105,12 @@ class Repainter:
         image: Picture = decode_deep_image(data, frame.path)
         if self._is_finer or image.shape[:2] != mask.shape:
             return image
-        return self._patcher().patch(native, image, (0, 0), mask)
+        return self._patchers.mine().patch(native, image, (0, 0), mask)
 
     def _is_usual(self, native: Any) -> bool:
         """Tell whether a picture is stored as the first one of the footage."""
         info, stored_as = self._info, (native.format.name, native.interlaced_frame)
         return stored_as == (info.pixel_format, info.field_order is not None)
-
-    def _patcher(self) -> Patcher:
-        """Return the one of this thread: what it keeps prepared is not to be shared."""
-        if not hasattr(self._threads, "patcher"):
-            self._threads.patcher = Patcher(self._info.colour, self._info.siting)
-        patcher: Patcher = self._threads.patcher
-        return patcher
 
 
 def _is_finer(encoding: Encoding, info: VideoInfo) -> bool:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Set
 from contextlib import ExitStack
 from dataclasses import asdict
 from fractions import Fraction
-from threading import local
 from types import TracebackType
 from typing import Any, Self
 
 from faceswap_cli.files import Manifest, fingerprint
 from faceswap_cli.media.encoding import Encoding, PictureForm
 from faceswap_cli.media.label import draw_label
-from faceswap_cli.media.patching import Patcher
+from faceswap_cli.media.patching import Patchers
 from faceswap_cli.media.segments import WritePicture, open_segment, segment_suffix
 from faceswap_cli.media.source import Source
 from faceswap_cli.progress import Stopwatch
@@ -75,7 +74,7 @@ class Stream:
         self._done = dict[int, bool]()
         self.num_dropped = 0
         """Frames that came, and whose segment was given up."""
-        self._threads, self._label, self._lost = local(), label, lost
+        self._patchers, self._label, self._lost = Patchers(source.info), label, lost
 
     def __enter__(self) -> Self:
         return self
@@ -115,20 +114,12 @@ class Stream:
                 picture = pasted.image
             if self._patched:
                 with self._watch.timing("patch"):
-                    picture = self._patcher().patch(
+                    picture = self._patchers.mine().patch(
                         frame.native, pasted.image, frame.corner_xy, pasted.mask
                     )
         if self._label:
             picture = draw_label(picture, self._label, transfer=self._source.info.colour.transfer)
         return picture, frame.time_s, frame.duration_s
-
-    def _patcher(self) -> Patcher:
-        """Return the one of this thread: what it keeps prepared is not to be shared."""
-        if not hasattr(self._threads, "patcher"):
-            info = self._source.info
-            self._threads.patcher = Patcher(info.colour, info.siting)
-        patcher: Patcher = self._threads.patcher
-        return patcher
 
     def settle(self, index: int, made: Made) -> None:
         """Encode a frame."""
